@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/census.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/stopwatch.h"
+
+namespace tidewaiter::kernel {
+namespace {
+
+using telemetry::TcpState;
+
+constexpr StateMask kListening(TcpState::kListen);
+constexpr StateMask kOwners(TcpState::kListen, TcpState::kBoundInactive);
+constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, TcpState::kSynReceived, TcpState::kFinWait1,
+                                 TcpState::kFinWait2, TcpState::kTimeWait, TcpState::kCloseWait, TcpState::kLastAck,
+                                 TcpState::kClosing);
+
+/// Rows of the extra passes, handed to one member function of the listeners.
+class ListenerRows final : public telemetry::RowSink {
+ public:
+  using Take = void (telemetry::ListenerBuilder::*)(const telemetry::SocketRow&);
+  ListenerRows(telemetry::ListenerBuilder& listeners, Take take) : listeners_(listeners), take_(take) {}
+  void on_row(const telemetry::SocketRow& row) override { (listeners_.*take_)(row); }
+  void on_restart() override { listeners_.forget_half_open(); }
+
+ private:
+  telemetry::ListenerBuilder& listeners_;
+  Take take_;
+};
+
+/// Listeners' ports that no tuple can use, as far as a filter can name them.
+std::vector<std::uint16_t> ports_to_leave_out(const telemetry::PortSet& listening, const telemetry::PortPlan& plan) {
+  std::vector<std::uint16_t> ports;
+  for (std::uint32_t port = 1; port < telemetry::PortSet::kPorts; ++port) {
+    if (!listening.test(port) || plan.is_in_range(static_cast<std::uint16_t>(port))) continue;
+    ports.push_back(static_cast<std::uint16_t>(port));
+    if (ports.size() > kMaximumFilterPorts) return {};
+  }
+  return ports;
+}
+
+}  // namespace
+
+std::vector<base::Setting> settings_of(LookOptions& options) {
+  return {{"look.full_up_to_sockets", "sockets",
+           "Sockets of a namespace up to which a look walks everything. Beyond it, connections of listening ports outside "
+           "the range are left out in the kernel, half-open counts are taken only while an accept queue waits, and bound "
+           "idle sockets are not looked for.",
+           base::Setting::Whole{&options.full_up_to_sockets, 0, 10'000'000}}};
+}
+
+base::Result<telemetry::Sample> Census::look(base::Moment now) {
+  if (!namespace_.is_still_there()) {
+    return base::fail(base::ErrorCode::kUnavailable, fmt::format("network namespace '{}' has gone", namespace_.label()),
+                      "it was deleted, or another one took its name");
+  }
+  const base::Stopwatch stopwatch;
+  auto sample = namespace_.run([&] { return look_inside(now); });
+  if (!sample) {
+    socket_.reset();
+    return base::wrap(std::move(sample).error(), fmt::format("census of '{}'", namespace_.label()));
+  }
+  sample->cost.wall = stopwatch.elapsed();
+  sample->cost.cpu = stopwatch.cpu();
+  return sample;
+}
+
+bool Census::is_full_look(telemetry::Sample& sample) const {
+  if (options_.depth == LookDepth::kFull) return true;
+  Counters counters;
+  for (const char* file : {"/proc/thread-self/net/sockstat", "/proc/thread-self/net/sockstat6"}) {
+    const auto text = read_file(file);
+    if (!text) continue;
+    if (auto parsed = parse_sockstat(*text)) counters.merge(std::move(*parsed));
+  }
+  const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
+                       counters.get("TCP6.inuse").value_or(0);
+  if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= options_.full_up_to_sockets) return true;
+  sample.absent.emplace("range.locked.bound", fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
+                                                          "a full look does", options_.full_up_to_sockets));
+  return false;
+}
+
+base::Result<void> Census::dump(const DiagRequest& request, telemetry::RowSink& sink, telemetry::LookCost& cost) {
+  const auto dumped = socket_->dump(request, sink);
+  if (!dumped) return tl::unexpected(dumped.error());
+  cost.sockets += dumped->rows;
+  cost.interrupted += dumped->restarts;
+  cost.kernel += dumped->kernel;
+  return {};
+}
+
+base::Result<void> Census::look_at_queues(bool half_open_counted, telemetry::ListenerBuilder& listeners,
+                                          telemetry::Sample& sample) {
+  if (!listeners.has_waiting()) {
+    if (!half_open_counted) {
+      sample.absent.emplace("listeners.half_open", fmt::format("not counted above {} sockets while no accept queue is waiting; "
+                                                               "a full look does", options_.full_up_to_sockets));
+    }
+    return {};
+  }
+  if (!half_open_counted) {
+    listeners.expect_half_open();
+    ListenerRows half_open(listeners, &telemetry::ListenerBuilder::add_half_open);
+    ++sample.cost.passes;
+    if (auto done = dump({StateMask(TcpState::kSynReceived), DiagExtension::kNone, {}, {}}, half_open, sample.cost); !done) {
+      return done;
+    }
+  }
+  DiagRequest request{StateMask(TcpState::kEstablished, TcpState::kCloseWait), DiagExtension::kTcpInfo, {}, {}};
+  request.only_ports = listeners.waiting_ports();
+  if (request.only_ports.size() > kMaximumFilterPorts) request.only_ports.clear();
+  ListenerRows waiting(listeners, &telemetry::ListenerBuilder::add_waiting);
+  ++sample.cost.passes;
+  return dump(request, waiting, sample.cost);
+}
+
+base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
+  telemetry::Sample sample;
+  sample.at = now;
+  sample.netns = namespace_.label();
+  if (!socket_) {
+    auto opened = DiagSocket::open();
+    if (!opened) return tl::unexpected(opened.error());
+    socket_ = std::move(*opened);
+  }
+  const NetworkSettings settings = read_network_settings();
+  const auto ports = settings.port_settings();
+  if (!ports) return tl::unexpected(ports.error());
+  for (const char* name : {"ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps"}) {
+    if (const auto reason = settings.absent.find(name); reason != settings.absent.end()) sample.absent.insert(*reason);
+  }
+  const bool is_full = is_full_look(sample);
+
+  telemetry::ListenerBuilder listeners;
+  if (auto done = dump({is_full ? kOwners : kListening, DiagExtension::kSocketMemory, {}, {}}, listeners, sample.cost); !done) {
+    return tl::unexpected(done.error());
+  }
+  sample.plan = telemetry::PortPlan(*ports, listeners.owned_ports());
+  if (is_full) listeners.expect_half_open();
+
+  telemetry::CensusBuilder builder(sample.plan, listeners);
+  DiagRequest everything{kConnections, DiagExtension::kNone, {}, {}};
+  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), sample.plan);
+  ++sample.cost.passes;
+  if (auto done = dump(everything, builder, sample.cost); !done) return tl::unexpected(done.error());
+
+  if (auto done = look_at_queues(is_full, listeners, sample); !done) return tl::unexpected(done.error());
+  builder.finish(sample);
+  sample.listeners = listeners.finish();
+  return sample;
+}
+
+}  // namespace tidewaiter::kernel

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/documents.h"
+
+#include "base/instant.h"
+
+namespace tidewaiter::output {
+namespace {
+
+/// null for what is not known.
+template <class Value>
+Document known(const std::optional<Value>& value) {
+  return value ? Document(*value) : Document(nullptr);
+}
+
+double seconds(base::Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::int64_t microseconds(base::Nanoseconds duration) {
+  return std::chrono::duration_cast<base::Microseconds>(duration).count();
+}
+
+Document time_to(const std::optional<model::Forecast>& forecast,
+                 const std::optional<base::Nanoseconds> model::Forecast::*field) {
+  if (!forecast || !((*forecast).*field)) return nullptr;
+  return seconds(*((*forecast).*field));
+}
+
+Document range_document(const telemetry::PortPlan& plan) {
+  return {{"lo", plan.settings().lo},
+          {"hi", plan.settings().hi},
+          {"size", plan.size()},
+          {"reserved", plan.reserved()},
+          {"locked", plan.locked()},
+          {"capacity", plan.capacity()},
+          {"preferred", plan.settings().lo % 2 == 0 ? "even" : "odd"},
+          {"preferred_capacity", plan.preferred_capacity()}};
+}
+
+Document tuple_document(const TupleView& view, const std::string& netns) {
+  const auto& tuple = view.sample->tuple;
+  const auto& counts = view.sample->counts;
+  const auto& outlook = view.outlook;
+  return {{"netns", netns},
+          {"src", tuple.source.to_string()},
+          {"dst", tuple.destination.to_string()},
+          {"dport", tuple.destination_port},
+          {"live", counts.live},
+          {"live_preferred", counts.live_preferred},
+          {"time_wait", counts.time_wait},
+          {"time_wait_preferred", counts.time_wait_preferred},
+          {"time_wait_reusable", counts.time_wait_reusable},
+          {"outside_range", counts.outside_range},
+          {"syn_sent", counts.syn_sent},
+          {"syn_retransmitted", counts.syn_retransmitted},
+          {"free", outlook.pressure.free},
+          {"free_preferred", outlook.pressure.free_preferred},
+          {"ppr", known(outlook.pressure.ppr)},
+          {"ppr_preferred", known(outlook.pressure.ppr_preferred)},
+          {"twr", known(outlook.pressure.twr)},
+          {"next_release_ms", known(outlook.pressure.next_release_ms)},
+          {"expected_search_us", static_cast<double>(outlook.expected_search.count()) / 1000.0},
+          {"past_cliff", outlook.is_past_cliff},
+          {"demand_per_s", known(outlook.demand_per_s)},
+          {"time_to_cliff_s", time_to(outlook.forecast, &model::Forecast::time_to_cliff)},
+          {"time_to_exhaustion_s", time_to(outlook.forecast, &model::Forecast::time_to_exhaustion)}};
+}
+
+Document listener_document(const telemetry::ListenerSample& listener) {
+  return {{"addr", listener.address.to_string()},
+          {"port", listener.port},
+          {"sockets", listener.sockets},
+          {"accept_queue", listener.accept_queue},
+          {"accept_limit", listener.accept_limit},
+          {"half_open", known(listener.half_open)},
+          {"drops", known(listener.drops)},
+          {"oldest_wait_ms", known(listener.oldest_wait_ms)}};
+}
+
+Document cost_document(const telemetry::LookCost& cost) {
+  return {{"wall_us", microseconds(cost.wall)},   {"cpu_us", microseconds(cost.cpu)},
+          {"kernel_us", microseconds(cost.kernel)}, {"sockets", cost.sockets},
+          {"passes", cost.passes},                {"interrupted", cost.interrupted}};
+}
+
+Document absent_document(const CensusView& view) {
+  Document absent = Document::object();
+  for (const auto& [field, reason] : view.sample->absent) absent[field] = reason;
+  const bool has_demand = !view.tuples.empty() && view.tuples.front().outlook.demand_per_s;
+  if (!has_demand) absent["demand_per_s"] = view.tuples.empty() ? "no tuple" : "one look";
+  if (view.sample->plan.capacity() == 0) absent["ppr"] = "the range has no usable port";
+  return absent;
+}
+
+}  // namespace
+
+Document census_document(const CensusView& view) {
+  const telemetry::Sample& sample = *view.sample;
+  Document tuples = Document::array();
+  for (const TupleView& tuple : view.tuples) tuples.push_back(tuple_document(tuple, sample.netns));
+  Document listeners = Document::array();
+  for (const auto& listener : sample.listeners) listeners.push_back(listener_document(listener));
+  return {{"schema", "tidewaiter.census/1"},
+          {"at", base::to_rfc3339(sample.at.wall)},
+          {"netns", sample.netns},
+          {"tier", 0},
+          {"range", range_document(sample.plan)},
+          {"tuples", std::move(tuples)},
+          {"host",
+           {{"ppr", known(view.host.ppr)},
+            {"twr", known(view.host.twr)},
+            {"ppr_literal", known(view.host.ppr_literal)},
+            {"twr_literal", known(view.host.twr_literal)}}},
+          {"listeners", std::move(listeners)},
+          {"cost", cost_document(sample.cost)},
+          {"absent", absent_document(view)}};
+}
+
+Document error_document(const base::Error& error) {
+  return {{"schema", "tidewaiter.error/1"},
+          {"error", {{"code", base::name(error.code)}, {"message", error.message()}, {"hint", error.hint}}}};
+}
+
+}  // namespace tidewaiter::output

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "base/result.h"
+#include "output/census_view.h"
+
+namespace tidewaiter::output {
+
+/// JSON with its fields in the order in which they were written.
+using Document = nlohmann::ordered_json;
+
+/// `tidewaiter.census/1`: docs/documents.md describes each field.
+[[nodiscard]] Document census_document(const CensusView& view);
+
+/// `tidewaiter.error/1`: what a command answers instead of its document.
+[[nodiscard]] Document error_document(const base::Error& error);
+
+}  // namespace tidewaiter::output

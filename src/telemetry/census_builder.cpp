@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "telemetry/census_builder.h"
+
+#include <algorithm>
+
+namespace tidewaiter::telemetry {
+namespace {
+
+/// Drops the second entry of a port in place. `seen` is all clear on entry and on return.
+void keep_one_per_port(std::vector<PortUse>& ports, PortSet& seen) {
+  // Live entries first, so that they win.
+  std::partition(ports.begin(), ports.end(), [](const PortUse& use) { return !use.is_mini_socket(); });
+  const auto end = std::remove_if(ports.begin(), ports.end(), [&](const PortUse& use) {
+    const bool duplicate = seen.test(use.port);
+    seen.set(use.port);
+    return duplicate;
+  });
+  ports.erase(end, ports.end());
+  for (const PortUse& use : ports) seen.reset(use.port);
+}
+
+bool has_duplicate(const std::vector<PortUse>& ports, PortSet& seen) {
+  bool duplicate = false;
+  for (const PortUse& use : ports) {
+    duplicate |= seen.test(use.port);
+    seen.set(use.port);
+  }
+  for (const PortUse& use : ports) seen.reset(use.port);
+  return duplicate;
+}
+
+void count_ports(const PortPlan& plan, const std::vector<PortUse>& ports, TupleCounts& counts) {
+  for (const PortUse& use : ports) {
+    const std::uint32_t preferred = plan.is_preferred(use.port) ? 1 : 0;
+    const std::uint32_t mini = use.is_mini_socket() ? 1 : 0;
+    const std::uint32_t reusable = use.reusable ? 1 : 0;
+    counts.live += 1 - mini;
+    counts.live_preferred += preferred & (1 - mini);
+    counts.time_wait += mini;
+    counts.time_wait_preferred += preferred & mini;
+    counts.time_wait_reusable += reusable;
+    counts.time_wait_reusable_preferred += preferred & reusable;
+  }
+}
+
+}  // namespace
+
+void ListenerBuilder::on_row(const SocketRow& row) {
+  if (row.state == TcpState::kBoundInactive || row.state == TcpState::kClose) {
+    if (row.local_port != 0) owned_ports_.set(row.local_port);
+    return;
+  }
+  if (row.state != TcpState::kListen) return;
+  listener_ports_.set(row.local_port);
+  owned_ports_.set(row.local_port);
+  ListenerSample& listener = listeners_[{row.local_port, row.local}];
+  listener.address = row.local;
+  listener.port = row.local_port;
+  ++listener.sockets;
+  listener.accept_queue += row.receive_queue;
+  listener.accept_limit += row.send_queue;
+  if (row.drops) listener.drops = listener.drops.value_or(0) + *row.drops;
+}
+
+void ListenerBuilder::on_restart() { *this = ListenerBuilder(); }
+
+bool ListenerBuilder::has_waiting() const {
+  return std::any_of(listeners_.begin(), listeners_.end(), [](const auto& entry) { return entry.second.accept_queue > 0; });
+}
+
+std::vector<std::uint16_t> ListenerBuilder::waiting_ports() const {
+  std::vector<std::uint16_t> ports;
+  for (const auto& [key, listener] : listeners_) {
+    if (listener.accept_queue > 0 && (ports.empty() || ports.back() != key.first)) ports.push_back(key.first);
+  }
+  return ports;
+}
+
+void ListenerBuilder::expect_half_open() {
+  half_open_expected_ = true;
+  forget_half_open();
+}
+
+void ListenerBuilder::forget_half_open() {
+  if (!half_open_expected_) return;
+  for (auto& [key, listener] : listeners_) listener.half_open = 0;
+}
+
+ListenerSample* ListenerBuilder::owner_of(const SocketRow& row) {
+  // The kernel's own order (inet_lookup_listener): the address itself, then the wildcard of its family, then "::".
+  for (const Address& address : {row.local, row.local.is_v4() ? Address::v4(0) : Address(), Address()}) {
+    if (const auto found = listeners_.find({row.local_port, address}); found != listeners_.end()) return &found->second;
+  }
+  return nullptr;
+}
+
+void ListenerBuilder::add_half_open(const SocketRow& row) {
+  if (!half_open_expected_) return;
+  if (ListenerSample* listener = owner_of(row)) listener->half_open = listener->half_open.value_or(0) + 1;
+}
+
+void ListenerBuilder::add_waiting(const SocketRow& row) {
+  if (row.inode != 0 || !row.last_data_sent_ms) return;
+  if (row.state != TcpState::kEstablished && row.state != TcpState::kCloseWait) return;
+  ListenerSample* listener = owner_of(row);
+  if (listener == nullptr || listener->accept_queue == 0) return;
+  listener->oldest_wait_ms = std::max(listener->oldest_wait_ms.value_or(0), *row.last_data_sent_ms);
+}
+
+std::vector<ListenerSample> ListenerBuilder::finish() const {
+  std::vector<ListenerSample> result;
+  result.reserve(listeners_.size());
+  for (const auto& [key, listener] : listeners_) result.push_back(listener);
+  return result;
+}
+
+std::uint32_t ListenerBuilder::listening_sockets_in(const PortSettings& settings) const {
+  std::uint32_t sockets = 0;
+  for (const auto& [key, listener] : listeners_) {
+    if (key.first >= settings.lo && key.first <= settings.hi) sockets += listener.sockets;
+  }
+  return sockets;
+}
+
+CensusBuilder::CensusBuilder(const PortPlan& plan, ListenerBuilder& listeners) : plan_(plan), listeners_(listeners) {
+  index_.reserve(256);
+}
+
+void CensusBuilder::on_restart() {
+  index_.clear();
+  tuples_.clear();
+  in_range_ = in_range_time_wait_ = 0;
+  listeners_.forget_half_open();
+}
+
+TupleSample& CensusBuilder::sample_of(const SocketRow& row) {
+  const Tuple tuple{row.local, row.remote, row.remote_port};
+  const auto [entry, is_new] = index_.try_emplace(tuple, static_cast<std::uint32_t>(tuples_.size()));
+  if (is_new) tuples_.push_back(TupleSample{tuple, {}, {}});
+  return tuples_[entry->second];
+}
+
+void CensusBuilder::on_row(const SocketRow& row) {
+  if (plan_.is_in_range(row.local_port)) {
+    ++in_range_;
+    if (row.is_mini_socket()) ++in_range_time_wait_;
+  }
+  if (listeners_.listener_ports().test(row.local_port)) {
+    if (row.state == TcpState::kSynReceived || row.state == TcpState::kNewSynReceived) listeners_.add_half_open(row);
+    return;
+  }
+  if (row.remote_port == 0) return;  // being torn down: no destination any more
+  const bool usable = plan_.is_usable(row.local_port);
+  const bool outside = !plan_.is_in_range(row.local_port) || plan_.settings().reserved.test(row.local_port);
+  if (!usable && !outside) return;  // on a locked port, which the capacity does not contain
+  TupleSample& sample = sample_of(row);
+  if (row.state == TcpState::kSynSent) {
+    ++sample.counts.syn_sent;
+    if (row.retransmits > 0) ++sample.counts.syn_retransmitted;
+  }
+  if (outside) {
+    ++sample.counts.outside_range;
+    return;
+  }
+  PortUse use{row.cookie, 0, row.local_port, PortHolder::kLive, false};
+  if (row.is_mini_socket()) {
+    use.remaining_ms = row.expires_ms;
+    use.holder = row.state == TcpState::kTimeWait ? PortHolder::kTimeWait : PortHolder::kFinWait2;
+    use.reusable = use.holder == PortHolder::kTimeWait && plan_.is_reusable(row.local, row.remote, row.expires_ms);
+  }
+  sample.ports.push_back(use);
+}
+
+void CensusBuilder::finish(Sample& sample) {
+  PortSet seen;
+  for (TupleSample& tuple : tuples_) {
+    if (has_duplicate(tuple.ports, seen)) keep_one_per_port(tuple.ports, seen);
+    count_ports(plan_, tuple.ports, tuple.counts);
+  }
+  std::sort(tuples_.begin(), tuples_.end(),
+            [](const TupleSample& left, const TupleSample& right) { return left.tuple < right.tuple; });
+  sample.tuples = std::move(tuples_);
+  sample.in_range = in_range_ + listeners_.listening_sockets_in(plan_.settings());
+  sample.in_range_time_wait = in_range_time_wait_;
+  tuples_.clear();
+  index_.clear();
+}
+
+}  // namespace tidewaiter::telemetry

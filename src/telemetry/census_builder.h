@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "telemetry/sample.h"
+#include "telemetry/socket_row.h"
+
+namespace tidewaiter::telemetry {
+
+/// First half of a look: who listens, and which ports are locked for everybody.
+///
+/// Feed it the LISTEN and bound-inactive rows, then ask for the plan. Thread: the caller's.
+class ListenerBuilder final : public RowSink {
+ public:
+  void on_row(const SocketRow& row) override;
+  void on_restart() override;
+
+  /// Ports that a LISTEN socket of any address or family owns.
+  [[nodiscard]] const PortSet& listener_ports() const { return listener_ports_; }
+
+  /// Ports that a listener or a bound idle socket owns: connect() skips them for every destination.
+  [[nodiscard]] const PortSet& owned_ports() const { return owned_ports_; }
+
+  /// True when some accept queue is not empty.
+  [[nodiscard]] bool has_waiting() const;
+
+  /// Ports whose accept queue is not empty.
+  [[nodiscard]] std::vector<std::uint16_t> waiting_ports() const;
+
+  /// Starts the half-open counts at 0: the rows that follow contain every SYN_RECV socket. Until then they are absent.
+  void expect_half_open();
+  void forget_half_open();
+
+  /// A SYN_RECV row: counts for the listener of its local address, else for the wildcard listener of its port.
+  void add_half_open(const SocketRow& row);
+
+  /// An established row without a descriptor on a listener's port: it waits for accept().
+  void add_waiting(const SocketRow& row);
+
+  [[nodiscard]] std::vector<ListenerSample> finish() const;
+  [[nodiscard]] std::uint32_t listening_sockets_in(const PortSettings& settings) const;
+
+ private:
+  using Key = std::pair<std::uint16_t, Address>;
+  ListenerSample* owner_of(const SocketRow& row);
+
+  bool half_open_expected_ = false;
+  std::map<Key, ListenerSample> listeners_;
+  PortSet listener_ports_;
+  PortSet owned_ports_;
+};
+
+/// Second half: folds every other row into destination tuples. One pass, no order of rows assumed; a port that shows
+/// up twice in a tuple counts once (a live socket wins over its TIME_WAIT).
+///
+/// Memory: 16 bytes per port in use and about 150 per tuple. Thread: the caller's.
+class CensusBuilder final : public RowSink {
+ public:
+  /// Both must outlive the builder; `listeners` receives half-open rows.
+  CensusBuilder(const PortPlan& plan, ListenerBuilder& listeners);
+
+  void on_row(const SocketRow& row) override;
+  void on_restart() override;
+
+  /// Moves tuples and literal counts into `sample`. The builder is empty afterwards.
+  void finish(Sample& sample);
+
+ private:
+  TupleSample& sample_of(const SocketRow& row);
+
+  const PortPlan& plan_;
+  ListenerBuilder& listeners_;
+  std::unordered_map<Tuple, std::uint32_t> index_;
+  std::vector<TupleSample> tuples_;
+  std::uint32_t in_range_ = 0;
+  std::uint32_t in_range_time_wait_ = 0;
+};
+
+}  // namespace tidewaiter::telemetry

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "telemetry/rates.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tidewaiter::telemetry {
+namespace {
+
+std::vector<const PortUse*> by_port(const TupleSample& sample) {
+  std::vector<const PortUse*> ports;
+  ports.reserve(sample.ports.size());
+  for (const PortUse& use : sample.ports) ports.push_back(&use);
+  std::sort(ports.begin(), ports.end(),
+            [](const PortUse* left, const PortUse* right) { return left->port < right->port; });
+  return ports;
+}
+
+/// One port at both looks; either may be null, not both.
+void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
+  if (before != nullptr && after != nullptr && before->cookie == after->cookie) return;  // the same socket
+  const bool was_live = before != nullptr && !before->is_mini_socket();
+  if (was_live && after != nullptr && after->is_mini_socket()) {  // it closed; its TIME_WAIT has a cookie of its own
+    ++flow.closed_to_time_wait;
+    return;
+  }
+  if (was_live) ++flow.closed_free;
+  if (after == nullptr) return;
+  ++flow.opened;
+  if (after->is_mini_socket()) ++flow.closed_to_time_wait;
+}
+
+void blend(std::optional<double>& average, double rate, base::Nanoseconds elapsed, base::Nanoseconds time_constant) {
+  const double weight =
+      1.0 - std::exp(-static_cast<double>(elapsed.count()) / static_cast<double>(time_constant.count()));
+  average = average ? *average + weight * (rate - *average) : rate;
+}
+
+}  // namespace
+
+double PortFlow::growth_per_s() const {
+  const double opens = opened;
+  const double closes = static_cast<double>(closed_to_time_wait) + closed_free;
+  const double growth = opens - closes;
+  if (growth <= 2.0 * std::sqrt(opens + closes)) return 0.0;
+  return growth / std::chrono::duration<double>(elapsed).count();
+}
+
+PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed) {
+  PortFlow flow;
+  flow.elapsed = elapsed;
+  flow.live = after.counts.live;
+  const auto old_ports = by_port(before);
+  const auto new_ports = by_port(after);
+  auto old_use = old_ports.begin();
+  auto new_use = new_ports.begin();
+  while (old_use != old_ports.end() || new_use != new_ports.end()) {
+    const bool take_old = new_use == new_ports.end() || (old_use != old_ports.end() && (*old_use)->port <= (*new_use)->port);
+    const bool take_new = old_use == old_ports.end() || (new_use != new_ports.end() && (*new_use)->port <= (*old_use)->port);
+    add_port(take_old ? *old_use : nullptr, take_new ? *new_use : nullptr, flow);
+    if (take_old) ++old_use;
+    if (take_new) ++new_use;
+  }
+  return flow;
+}
+
+std::vector<base::Setting> DemandEstimator::settings_of(Options& options) {
+  return {{"demand.fast", "", "Time constant of the rate that follows a burst of connects.",
+           base::Setting::Duration{&options.fast, base::Milliseconds(100), base::Seconds(3600)}},
+          {"demand.slow", "", "Time constant of the rate that remembers one; the larger rate counts.",
+           base::Setting::Duration{&options.slow, base::Milliseconds(100), base::Seconds(3600)}}};
+}
+
+void DemandEstimator::update(double offered, base::Nanoseconds elapsed) {
+  const double rate = offered / std::chrono::duration<double>(elapsed).count();
+  blend(fast_, rate, elapsed, options_.fast);
+  blend(slow_, rate, elapsed, options_.slow);
+}
+
+void DemandTracker::observe(const Sample& before, const Sample& after) {
+  const base::Nanoseconds elapsed = after.at.steady - before.at.steady;
+  if (elapsed <= base::Nanoseconds(0)) return;
+  std::unordered_map<Tuple, TupleDemand> next;
+  next.reserve(after.tuples.size());
+  const TupleSample nothing;
+  auto earlier = before.tuples.begin();
+  for (const TupleSample& tuple : after.tuples) {  // both are sorted by tuple
+    while (earlier != before.tuples.end() && earlier->tuple < tuple.tuple) ++earlier;
+    const bool was_there = earlier != before.tuples.end() && earlier->tuple == tuple.tuple;
+    const auto known = tuples_.find(tuple.tuple);
+    TupleDemand demand = known != tuples_.end() ? known->second : TupleDemand{{}, DemandEstimator(options_)};
+    demand.flow = flow_between(was_there ? *earlier : nothing, tuple, elapsed);
+    demand.offered.update(demand.flow.opened, elapsed);
+    next.emplace(tuple.tuple, demand);
+  }
+  tuples_ = std::move(next);
+}
+
+const TupleDemand* DemandTracker::find(const Tuple& tuple) const {
+  const auto found = tuples_.find(tuple);
+  return found == tuples_.end() ? nullptr : &found->second;
+}
+
+std::optional<double> DemandEstimator::per_second() const {
+  if (!fast_) return std::nullopt;
+  return std::max(*fast_, *slow_);
+}
+
+}  // namespace tidewaiter::telemetry

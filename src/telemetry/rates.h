@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/instant.h"
+#include "base/settings.h"
+#include "telemetry/sample.h"
+
+namespace tidewaiter::telemetry {
+
+/// What happened to the ports of one tuple between two looks, as far as the two looks show it: a connection that came
+/// and went without a TIME_WAIT in between is not in it.
+struct PortFlow {
+  std::uint32_t opened = 0;              ///< connections that took a port
+  std::uint32_t closed_to_time_wait = 0; ///< of all: that closed and left a mini-socket
+  std::uint32_t closed_free = 0;         ///< that closed and gave their port back at once (reset, or the peer closed first)
+  base::Nanoseconds elapsed{0};          ///< between the looks, > 0
+  std::uint32_t live = 0;                ///< live connections at the later look
+
+  [[nodiscard]] double per_second(std::uint32_t count) const {
+    return static_cast<double>(count) / std::chrono::duration<double>(elapsed).count();
+  }
+
+  /// Net growth of live connections per second where it is more than chance (two standard deviations of the two
+  /// counts as Poisson), else 0.
+  [[nodiscard]] double growth_per_s() const;
+};
+
+/// Compares two looks at one tuple. `before` may be empty (a tuple seen for the first time). `elapsed` > 0.
+[[nodiscard]] PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed);
+
+/// Offered load of one tuple in connects per second: an exponentially weighted fast and a slow rate. What we refused
+/// ourselves or hold queued is offered too; leaving it out would look like relief and make a controller cycle.
+class DemandEstimator {
+ public:
+  struct Options {
+    base::Nanoseconds fast = base::Seconds(3);   ///< time constant that follows a burst
+    base::Nanoseconds slow = base::Seconds(30);  ///< time constant that remembers one
+  };
+
+  /// The settings of the estimator, bound to `options`.
+  [[nodiscard]] static std::vector<base::Setting> settings_of(Options& options);
+
+  DemandEstimator() = default;
+  explicit DemandEstimator(Options options) : options_(options) {}
+
+  /// `offered` = attempted + refused by us + queued during `elapsed` > 0.
+  void update(double offered, base::Nanoseconds elapsed);
+
+  /// The larger of the two rates, for warnings. Absent before the first update.
+  [[nodiscard]] std::optional<double> per_second() const;
+
+ private:
+  Options options_{};
+  std::optional<double> fast_;
+  std::optional<double> slow_;
+};
+
+/// What is known of the load on one tuple.
+struct TupleDemand {
+  PortFlow flow;  ///< between the last two looks
+  DemandEstimator offered;
+};
+
+/// Follows the load on every tuple from look to look. Tuples that are gone are forgotten.
+class DemandTracker {
+ public:
+  explicit DemandTracker(DemandEstimator::Options options = {}) : options_(options) {}
+
+  /// Two successive looks at one namespace. Looks in the wrong order, or at the same instant, change nothing.
+  void observe(const Sample& before, const Sample& after);
+
+  /// Null for a tuple that was not in the last look, and for all before the first pair of looks.
+  [[nodiscard]] const TupleDemand* find(const Tuple& tuple) const;
+
+ private:
+  DemandEstimator::Options options_;
+  std::unordered_map<Tuple, TupleDemand> tuples_;
+};
+
+}  // namespace tidewaiter::telemetry
