@@ -101,8 +101,8 @@ class Histogram {
   bool operator==(const Histogram&) const = default;
 
  private:
-  __extension__ typedef unsigned __int128
-      Wide;  // NOLINT(modernize-use-using): alias-declarations take no __extension__
+  // An alias-declaration takes no __extension__. NOLINTNEXTLINE(modernize-use-using)
+  __extension__ typedef unsigned __int128 Wide;
 
   static constexpr int kSubBits = 6;     // 64 buckets per power of two
   static constexpr int kLinearBits = 4;  // the finest step, 16 ns

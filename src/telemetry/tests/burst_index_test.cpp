@@ -55,9 +55,9 @@ struct Scene {
 /// All clients within `spread` seconds of a common tick.
 Scene in_step(Dice& dice, double period, double spread) {
   Scene scene{.retries = {}, .now = 20 + dice(0, period)};
-  for (double tick = 0; tick < scene.now; tick += period) {
+  for (int tick = 0; tick * period < scene.now; ++tick) {
     for (int client = 0; client < kClients; ++client) {
-      scene.retries.push_back(tick + dice(0, spread));
+      scene.retries.push_back(tick * period + dice(0, spread));
     }
   }
   return scene;
@@ -65,11 +65,12 @@ Scene in_step(Dice& dice, double period, double spread) {
 
 Scene exponential_without_jitter(Dice& dice, double base, double cap, double now) {
   Scene scene{.retries = {}, .now = now};
-  double wait = base;
-  for (double tick = base; tick < now; wait *= 2, tick += std::min(wait, cap)) {
+  double tick = base;
+  for (int attempt = 1; tick < now; ++attempt) {
     for (int client = 0; client < kClients; ++client) {
       scene.retries.push_back(tick + dice(0, 0.005));
     }
+    tick += std::min(cap, std::ldexp(base, attempt));
   }
   return scene;
 }
@@ -323,7 +324,9 @@ TEST(BurstIndex, reads_a_long_stream_like_its_last_five_seconds) {
   Dice dice;
   BurstIndex stream;
   std::vector<double> events;
-  for (double time = 0; time < 30; time += dice(0, 0.02)) {
+  double time = 0;
+  for (int i = 0; i < 3000; ++i) {  // 30 s
+    time += dice(0, 0.02);
     stream.add(at(time));
     events.push_back(time);
     if (events.size() % 100 == 0) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Proves the runner with a program of its own: what must fail fails, what must be refused is refused."""
 
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -126,11 +127,24 @@ EXIT 0
 
 NAME passed: a network of its own
 NETNS yes
-RUN ip -o link show | wc -l; ip netns add inside; ip netns list; ip -o link show up | wc -l
+RUN
+| ls -A /run
+| ip -o link show up | cut -d : -f 2
+| ip netns add inside && ip netns list
 STDOUT_IS
-| 1
+|  lo
 | inside
-| 1
+
+NAME passed: what leaves its session
+NETNS yes
+RUN setsid sh -c 'sleep 60; : {here}' >{tmp}/log 2>&1 &
+EXIT 0
+
+NAME failed: what leaves its session and is waited for
+NETNS yes
+TIMEOUT 300ms
+RUN setsid --wait sh -c 'sleep 60; : {here}'
+EXIT 0
 """
 
 # A file, and what the runner must say of it.
@@ -180,6 +194,10 @@ def wrong_results(file, program):
             print(f"self-test: not shown: {result.name}: {result.reason}")
         elif result.status != result.name.partition(":")[0]:
             yield f"'{result.name}' is {result.status}\n{result.output}"
+    for command in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f": {file.parent}" in command.read_text(errors="replace"):
+                yield f"process {command.parent.name} outlived its case"
 
 
 def wrong_errors(file):

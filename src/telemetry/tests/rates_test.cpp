@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "telemetry/rates.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+namespace tidewaiter::telemetry {
+namespace {
+
+using base::Milliseconds;
+using base::Seconds;
+
+TupleSample with(std::vector<PortUse> ports) {
+  TupleSample sample;
+  sample.ports = std::move(ports);
+  return sample;
+}
+
+PortUse live(std::uint16_t port, std::uint64_t cookie) { return {cookie, 0, port, PortHolder::kLive, false}; }
+PortUse time_wait(std::uint16_t port, std::uint64_t cookie) { return {cookie, 50'000, port, PortHolder::kTimeWait, false}; }
+
+void expect_flow(const TupleSample& before, const TupleSample& after, std::uint32_t opened, std::uint32_t to_time_wait,
+                 std::uint32_t closed_free) {
+  const PortFlow flow = flow_between(before, after, Seconds(1));
+  EXPECT_EQ(flow.opened, opened);
+  EXPECT_EQ(flow.closed_to_time_wait, to_time_wait);
+  EXPECT_EQ(flow.closed_free, closed_free);
+}
+
+TEST(PortFlow, sees_each_way_a_port_can_change_hands) {
+  expect_flow(with({}), with({live(1, 1)}), 1, 0, 0);
+  expect_flow(with({}), with({time_wait(1, 1)}), 1, 1, 0);                  // opened and closed between the looks
+  expect_flow(with({live(1, 1)}), with({live(1, 1)}), 0, 0, 0);             // the same connection
+  expect_flow(with({live(1, 1)}), with({live(1, 2)}), 1, 0, 1);             // reset, and the port given again
+  expect_flow(with({live(1, 1)}), with({time_wait(1, 2)}), 0, 1, 0);        // closed
+  expect_flow(with({live(1, 1)}), with({}), 0, 0, 1);                       // reset, or the peer closed first
+  expect_flow(with({time_wait(1, 1)}), with({time_wait(1, 1)}), 0, 0, 0);   // still waiting
+  expect_flow(with({time_wait(1, 1)}), with({time_wait(1, 2)}), 1, 1, 0);   // released, given, closed
+  expect_flow(with({time_wait(1, 1)}), with({live(1, 2)}), 1, 0, 0);        // released or reused, and given
+  expect_flow(with({time_wait(1, 1)}), with({}), 0, 0, 0);                  // released
+}
+
+TEST(PortFlow, compares_unsorted_looks_port_by_port) {
+  expect_flow(with({live(9, 1), live(3, 2), time_wait(5, 3)}), with({live(7, 4), live(3, 2), live(5, 6)}), 2, 0, 1);
+}
+
+TEST(PortFlow, speaks_per_second) {
+  PortFlow flow = flow_between(with({}), with({live(1, 1), live(2, 2)}), Milliseconds(500));
+  EXPECT_DOUBLE_EQ(flow.per_second(flow.opened), 4.0);
+}
+
+TEST(PortFlow, calls_growth_only_what_is_more_than_chance) {
+  PortFlow flow;
+  flow.elapsed = Seconds(1);
+  flow.opened = 110;
+  flow.closed_to_time_wait = 100;
+  EXPECT_DOUBLE_EQ(flow.growth_per_s(), 0.0);
+  flow.opened = 200;
+  EXPECT_DOUBLE_EQ(flow.growth_per_s(), 100.0);
+  flow.opened = 10;
+  EXPECT_DOUBLE_EQ(flow.growth_per_s(), 0.0);
+}
+
+TEST(DemandEstimator, knows_nothing_before_the_first_update) { EXPECT_FALSE(DemandEstimator().per_second()); }
+
+TEST(DemandEstimator, rises_fast_and_falls_slowly) {
+  DemandEstimator estimator;
+  estimator.update(10, Seconds(1));
+  EXPECT_DOUBLE_EQ(*estimator.per_second(), 10.0);
+  for (int i = 0; i < 10; ++i) estimator.update(400, Seconds(1));
+  EXPECT_GT(*estimator.per_second(), 380.0);
+  for (int i = 0; i < 10; ++i) estimator.update(0, Seconds(1));
+  EXPECT_GT(*estimator.per_second(), 50.0) << "the slow rate remembers the burst";
+  for (int i = 0; i < 300; ++i) estimator.update(0, Seconds(1));
+  EXPECT_LT(*estimator.per_second(), 0.1);
+}
+
+TEST(DemandEstimator, does_not_depend_on_how_often_it_is_asked) {
+  DemandEstimator coarse;
+  DemandEstimator fine;
+  coarse.update(100, Seconds(1));
+  fine.update(100, Seconds(1));
+  for (int i = 0; i < 10; ++i) coarse.update(200, Seconds(1));
+  for (int i = 0; i < 100; ++i) fine.update(20, Milliseconds(100));
+  EXPECT_NEAR(*coarse.per_second(), *fine.per_second(), 1e-6);
+}
+
+TEST(DemandTracker, follows_tuples_from_look_to_look_and_forgets_those_that_are_gone) {
+  const auto look = [](int second, std::vector<TupleSample> tuples) {
+    Sample sample;
+    sample.at.steady = base::Instant(Seconds(second));
+    sample.tuples = std::move(tuples);
+    return sample;
+  };
+  TupleSample venue = with({live(1, 1)});
+  venue.tuple.destination_port = 9000;
+  TupleSample risk = with({live(2, 2), live(4, 4)});
+  risk.tuple.destination_port = 9001;
+
+  DemandTracker tracker;
+  const Sample first = look(0, {venue});
+  const Sample second = look(1, {venue, risk});
+  tracker.observe(first, second);
+  ASSERT_NE(tracker.find(risk.tuple), nullptr);
+  EXPECT_EQ(tracker.find(risk.tuple)->flow.opened, 2U);
+  EXPECT_EQ(tracker.find(venue.tuple)->flow.opened, 0U);
+  tracker.observe(second, first);  // a clock that went backwards
+  EXPECT_EQ(tracker.find(risk.tuple)->flow.opened, 2U);
+  tracker.observe(second, look(2, {risk}));
+  EXPECT_EQ(tracker.find(venue.tuple), nullptr);
+  EXPECT_DOUBLE_EQ(*tracker.find(risk.tuple)->offered.per_second(), 2.0 * std::exp(-1.0 / 30));
+}
+
+}  // namespace
+}  // namespace tidewaiter::telemetry
