@@ -152,10 +152,10 @@ TEST(Forecast, never_finds_the_end_before_the_cliff_and_comes_sooner_with_more_l
     const Forecast lower = forecast(free, releases, {rate, 0, 0}, plan);
     const Forecast higher = forecast(free, releases, {rate * 1.5 + 1, 0, 0}, plan);
     if (lower.time_to_exhaustion) {
-      RC_ASSERT(lower.time_to_cliff && *lower.time_to_cliff <= *lower.time_to_exhaustion);
-      RC_ASSERT(higher.time_to_exhaustion && *higher.time_to_exhaustion <= *lower.time_to_exhaustion);
+      RC_ASSERT((lower.time_to_cliff && *lower.time_to_cliff <= *lower.time_to_exhaustion));
+      RC_ASSERT((higher.time_to_exhaustion && *higher.time_to_exhaustion <= *lower.time_to_exhaustion));
     }
-    for (const auto& at : lower.free_by_second) RC_ASSERT(at.preferred >= 0 && at.other >= 0);
+    for (const auto& at : lower.free_by_second) RC_ASSERT((at.preferred >= 0 && at.other >= 0));
   }));
 }
 

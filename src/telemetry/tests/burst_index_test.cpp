@@ -248,7 +248,8 @@ TEST(BurstIndex, lies_between_0_and_1_and_does_not_depend_on_the_origin_of_time)
     for (const BurstWidth width : kBurstWidths) {
       const auto reading = slots.index(width, now);
       RC_ASSERT(shifted.index(width, now + shift).pairs == reading.pairs);
-      RC_ASSERT(!reading.value || (*reading.value >= 0.0 && *reading.value <= 1.0));
+      const double value = reading.value.value_or(0);  // RC_ASSERT takes || apart, and so evaluates both sides
+      RC_ASSERT((value >= 0.0 && value <= 1.0));
     }
   }));
 }

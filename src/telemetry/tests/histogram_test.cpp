@@ -101,7 +101,7 @@ TEST(Histogram, puts_every_duration_into_the_bucket_that_contains_it) {
         log_uniform(1, 9e18), rc::gen::map(rc::gen::inRange(0, 5000), [](int ns) { return Nanoseconds(ns); }));
     const auto bucket = Histogram::bounds_of(duration);
     RC_ASSERT(bucket.lower <= duration);
-    RC_ASSERT(!bucket.upper || duration < *bucket.upper);
+    RC_ASSERT((!bucket.upper || duration < *bucket.upper));
     RC_ASSERT(bucket.upper.has_value() == (duration < Histogram::kOverflow));
   }));
 }
