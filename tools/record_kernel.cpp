@@ -6,16 +6,17 @@
 //   sys/…, net/…    the files under /proc that the kernel room reads; a file that this kernel lacks is not written
 //   *.dump          the datagrams of one sock_diag dump, each with its length before it (32 bits, little endian)
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <vector>
-
 #include <fmt/format.h>
+#include <fstream>
 #include <linux/netlink.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
+#include <thread>
+#include <vector>
 
 #include "kernel/diag_wire.h"
 #include "kernel/host.h"
@@ -98,7 +99,8 @@ void record_dump(const std::filesystem::path& file, const DiagRequest& request) 
   const auto bytes = kernel::encode_dump_request(request, kSequence);
   sockaddr_nl kernel_address{};
   kernel_address.nl_family = AF_NETLINK;
-  ::sendto(socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel_address), sizeof kernel_address);
+  ::sendto(socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel_address),
+           sizeof kernel_address);
   std::string recorded;
   std::vector<std::byte> buffer(1 << 16);
   Ignore sink;
@@ -134,29 +136,37 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "record_kernel: {}\n", network.error().message());
     return 3;
   }
-  for (const auto& [name, value] : {std::pair("net/ipv4/ip_local_port_range", "40000 40999"),
-                                    std::pair("net/ipv4/ip_local_reserved_ports", "40010-40019"), std::pair("net/ipv4/tcp_tw_reuse", "0")}) {
+  for (const auto& [name, value] :
+       {std::pair("net/ipv4/ip_local_port_range", "40000 40999"),
+        std::pair("net/ipv4/ip_local_reserved_ports", "40010-40019"), std::pair("net/ipv4/tcp_tw_reuse", "0")}) {
     if (auto set = network->set(name, value); !set) fmt::print(stderr, "record_kernel: {}\n", set.error().message());
   }
   const auto sockets = make_sockets();
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // the ACK of a FIN is delayed: until then FIN_WAIT1
   utsname names{};
   uname(&names);
   const auto version = kernel::parse_kernel_version(names.release);
-  write_file(directory / "release", fmt::format("{}\n{}\n", version ? version->to_string() : names.release, kernel::kernel_hz().value_or(0)));
-  for (const char* name : {"ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_tw_reuse_delay", "tcp_timestamps",
-                           "tcp_max_tw_buckets", "tcp_max_syn_backlog", "tcp_syncookies", "tcp_synack_retries", "tcp_syn_retries",
-                           "tcp_syn_linear_timeouts", "tcp_abort_on_overflow", "tcp_fin_timeout"}) {
+  write_file(directory / "release",
+             fmt::format("{}\n{}\n", version ? version->to_string() : names.release, kernel::kernel_hz().value_or(0)));
+  for (const char* name :
+       {"ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_tw_reuse_delay", "tcp_timestamps",
+        "tcp_max_tw_buckets", "tcp_max_syn_backlog", "tcp_syncookies", "tcp_synack_retries", "tcp_syn_retries",
+        "tcp_syn_linear_timeouts", "tcp_abort_on_overflow", "tcp_fin_timeout"}) {
     record_text(directory, std::string("/proc/sys/net/ipv4/") + name, std::string("sys/net/ipv4/") + name);
   }
   record_text(directory, "/proc/sys/net/core/somaxconn", "sys/net/core/somaxconn");
   for (const char* name : {"snmp", "netstat", "sockstat", "sockstat6"}) {
     record_text(directory, std::string("/proc/thread-self/net/") + name, std::string("net/") + name);
   }
-  record_dump(directory / "owners.dump", {StateMask(TcpState::kListen, TcpState::kBoundInactive), kernel::DiagExtension::kSocketMemory, {}, {}});
+  record_dump(directory / "owners.dump",
+              {StateMask(TcpState::kListen, TcpState::kBoundInactive), kernel::DiagExtension::kSocketMemory, {}, {}});
   record_dump(directory / "connections.dump",
-              {StateMask(TcpState::kEstablished, TcpState::kSynSent, TcpState::kSynReceived, TcpState::kFinWait1, TcpState::kFinWait2,
-                         TcpState::kTimeWait, TcpState::kCloseWait, TcpState::kLastAck, TcpState::kClosing),
-               kernel::DiagExtension::kNone, {}, {}});
+              {StateMask(TcpState::kEstablished, TcpState::kSynSent, TcpState::kSynReceived, TcpState::kFinWait1,
+                         TcpState::kFinWait2, TcpState::kTimeWait, TcpState::kCloseWait, TcpState::kLastAck,
+                         TcpState::kClosing),
+               kernel::DiagExtension::kNone,
+               {},
+               {}});
   record_dump(directory / "waiting.dump",
               {StateMask(TcpState::kEstablished, TcpState::kCloseWait), kernel::DiagExtension::kTcpInfo, {9100}, {}});
   fmt::print("recorded {} into {}\n", names.release, directory.string());

@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <ctime>
-
 #include <fmt/format.h>
 
 namespace tidewaiter::base {
@@ -23,7 +22,8 @@ constexpr std::array<Unit, 6> kUnits{{{"ns", 1},
                                       {"m", 60'000'000'000},
                                       {"h", 3'600'000'000'000}}};
 
-constexpr std::string_view kAllowed = "a duration is a number and a unit without a space: 250ms, 1s, 2m (ns us ms s m h)";
+constexpr std::string_view kAllowed =
+    "a duration is a number and a unit without a space: 250ms, 1s, 2m (ns us ms s m h)";
 constexpr double kMaximumNs = 9e18;  // about 285 years, below the range of int64
 
 }  // namespace

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/settings.h"
 
-#include <functional>
-
 #include <fmt/format.h>
+#include <functional>
 #include <toml++/toml.h>
 
 namespace tidewaiter::base {
@@ -106,7 +105,8 @@ Result<void> apply_toml(std::string_view text, const std::string& file, std::spa
     for (const Store& store : stores) store();
     return {};
   } catch (const toml::parse_error& error) {
-    return refuse(where(file, error.source()), std::string(error.description()), "the file is TOML: [table], then name = value");
+    return refuse(where(file, error.source()), std::string(error.description()),
+                  "the file is TOML: [table], then name = value");
   }
 }
 

@@ -47,6 +47,7 @@ struct Setting {
 /// Applies a TOML text to the settings. Nothing is changed unless all of it is right.
 /// Errors: kInvalidArgument with `file:line:column`, for a syntax error, an unknown key (with the keys that exist), a
 /// wrong type or a value out of range (with what is allowed).
-[[nodiscard]] Result<void> apply_toml(std::string_view text, const std::string& file, std::span<const Setting> settings);
+[[nodiscard]] Result<void> apply_toml(std::string_view text, const std::string& file,
+                                      std::span<const Setting> settings);
 
 }  // namespace tidewaiter::base

@@ -4,10 +4,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <optional>
-
 #include <fmt/format.h>
 #include <langinfo.h>
+#include <optional>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -18,11 +17,13 @@
 #include "kernel/census.h"
 #include "kernel/host.h"
 #include "kernel/network_settings.h"
+#include "model/release_schedule.h"
 #include "output/census_table.h"
 #include "output/census_view.h"
 #include "output/configuration.h"
 #include "output/documents.h"
 #include "output/metrics.h"
+#include "telemetry/rates.h"
 
 namespace tidewaiter::cli {
 namespace {
@@ -84,18 +85,23 @@ class CensusCommand final : public Command {
   }
 
   void add_options(CLI::App& app) override {
-    app.add_option("--netns", arguments_.netns, "Network namespace: self, a name of `ip netns`, or a path (/proc/PID/ns/net)")
+    app.add_option("--netns", arguments_.netns,
+                   "Network namespace: self, a name of `ip netns`, or a path (/proc/PID/ns/net)")
         ->capture_default_str();
-    app.add_option("--dst", arguments_.destination, "Only this destination: ADDRESS, ADDRESS:PORT, [IPV6]:PORT or :PORT");
-    auto* interval = app.add_option("--interval", arguments_.interval, "Look twice, this far apart (100ms to 60s): adds demand and forecasts");
+    app.add_option("--dst", arguments_.destination,
+                   "Only this destination: ADDRESS, ADDRESS:PORT, [IPV6]:PORT or :PORT");
+    auto* interval = app.add_option("--interval", arguments_.interval,
+                                    "Look twice, this far apart (100ms to 60s): adds demand and forecasts");
     auto* watch = app.add_option("--watch", arguments_.watch, "Look again and again, this far apart, until Ctrl-C");
     interval->excludes(watch);
-    app.add_flag("--full", arguments_.full, "Walk everything also above 20,000 sockets: half-open counts, bound idle sockets");
+    app.add_flag("--full", arguments_.full,
+                 "Walk everything also above 20,000 sockets: half-open counts, bound idle sockets");
     auto* json = app.add_flag("--json", arguments_.json, "One document tidewaiter.census/1 (with --watch one a line)");
     auto* prometheus = app.add_flag("--prometheus", arguments_.prometheus, "Prometheus text format");
     json->excludes(prometheus);
     prometheus->excludes(watch);
-    app.add_option("--max-tuples", arguments_.max_tuples, "With --prometheus: tuples with series of their own")->capture_default_str();
+    app.add_option("--max-tuples", arguments_.max_tuples, "With --prometheus: tuples with series of their own")
+        ->capture_default_str();
     app.add_option("--top", arguments_.top, "Tuples in the table")->capture_default_str();
     app.add_flag("--ascii", arguments_.ascii, "Draw with ASCII only");
     app.add_option("--config", arguments_.config, "Settings in TOML (docs/configuration.md)");

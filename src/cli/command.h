@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 namespace tidewaiter::cli {
 
 /// What the exit status says.
 enum class ExitCode : int {
   kFine = 0,
-  kNotFine = 1,    ///< the thing asked about is not fine
-  kBadUsage = 2,   ///< bad usage or configuration
+  kNotFine = 1,     ///< the thing asked about is not fine
+  kBadUsage = 2,    ///< bad usage or configuration
   kNotPossible = 3  ///< not permitted, or not available here
 };
 

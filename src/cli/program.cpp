@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <string_view>
-
 #include <fmt/format.h>
+#include <string_view>
 
 #include "output/documents.h"
 
@@ -49,7 +48,9 @@ int run_program(int argc, const char* const* argv) {
   CLI::App app("tidewaiter: outbound TCP port pressure, seen from the kernel per destination", "tidewaiter");
   app.set_version_flag("--version", "tidewaiter " TIDEWAITER_VERSION);
   app.require_subcommand(1);
-  app.footer("Example:\n  tidewaiter census --watch 1s\n`tidewaiter COMMAND --help` shows the options and examples of a command.");
+  app.footer(
+      "Example:\n  tidewaiter census --watch 1s\n`tidewaiter COMMAND --help` shows the options and examples of a "
+      "command.");
   const auto commands = make_commands();
   for (const auto& command : commands) {
     CLI::App* const subcommand = app.add_subcommand(command->name(), command->summary());
@@ -62,8 +63,8 @@ int run_program(int argc, const char* const* argv) {
     if (parse_error.get_exit_code() == 0) return app.exit(parse_error);  // --help, --version
     std::string called;
     for (const CLI::App* subcommand : app.get_subcommands()) called = " " + subcommand->get_name();
-    const base::Error error{base::ErrorCode::kInvalidArgument, 0, {parse_error.what()},
-                            fmt::format("see tidewaiter{} --help", called)};
+    const base::Error error{
+        base::ErrorCode::kInvalidArgument, 0, {parse_error.what()}, fmt::format("see tidewaiter{} --help", called)};
     return static_cast<int>(report(error, is_json_wanted(argc, argv)));
   }
   for (const auto& command : commands) {

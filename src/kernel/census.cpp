@@ -2,7 +2,6 @@
 #include "kernel/census.h"
 
 #include <algorithm>
-
 #include <fmt/format.h>
 
 #include "base/stopwatch.h"
@@ -14,9 +13,9 @@ using telemetry::TcpState;
 
 constexpr StateMask kListening(TcpState::kListen);
 constexpr StateMask kOwners(TcpState::kListen, TcpState::kBoundInactive);
-constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, TcpState::kSynReceived, TcpState::kFinWait1,
-                                 TcpState::kFinWait2, TcpState::kTimeWait, TcpState::kCloseWait, TcpState::kLastAck,
-                                 TcpState::kClosing);
+constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, TcpState::kSynReceived,
+                                 TcpState::kFinWait1, TcpState::kFinWait2, TcpState::kTimeWait, TcpState::kCloseWait,
+                                 TcpState::kLastAck, TcpState::kClosing);
 
 /// Rows of the extra passes, handed to one member function of the listeners.
 class ListenerRows final : public telemetry::RowSink {
@@ -45,11 +44,12 @@ std::vector<std::uint16_t> ports_to_leave_out(const telemetry::PortSet& listenin
 }  // namespace
 
 std::vector<base::Setting> settings_of(LookOptions& options) {
-  return {{"look.full_up_to_sockets", "sockets",
-           "Sockets of a namespace up to which a look walks everything. Beyond it, connections of listening ports outside "
-           "the range are left out in the kernel, half-open counts are taken only while an accept queue waits, and bound "
-           "idle sockets are not looked for.",
-           base::Setting::Whole{&options.full_up_to_sockets, 0, 10'000'000}}};
+  return {
+      {"look.full_up_to_sockets", "sockets",
+       "Sockets of a namespace up to which a look walks everything. Beyond it, connections of listening ports outside "
+       "the range are left out in the kernel, half-open counts are taken only while an accept queue waits, and bound "
+       "idle sockets are not looked for.",
+       base::Setting::Whole{&options.full_up_to_sockets, 0, 10'000'000}}};
 }
 
 base::Result<telemetry::Sample> Census::look(base::Moment now) {
@@ -79,8 +79,10 @@ bool Census::is_full_look(telemetry::Sample& sample) const {
   const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
                        counters.get("TCP6.inuse").value_or(0);
   if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= options_.full_up_to_sockets) return true;
-  sample.absent.emplace("range.locked.bound", fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
-                                                          "a full look does", options_.full_up_to_sockets));
+  sample.absent.emplace("range.locked.bound",
+                        fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
+                                    "a full look does",
+                                    options_.full_up_to_sockets));
   return false;
 }
 
@@ -97,8 +99,10 @@ base::Result<void> Census::look_at_queues(bool half_open_counted, telemetry::Lis
                                           telemetry::Sample& sample) {
   if (!listeners.has_waiting()) {
     if (!half_open_counted) {
-      sample.absent.emplace("listeners.half_open", fmt::format("not counted above {} sockets while no accept queue is waiting; "
-                                                               "a full look does", options_.full_up_to_sockets));
+      sample.absent.emplace("listeners.half_open",
+                            fmt::format("not counted above {} sockets while no accept queue is waiting; "
+                                        "a full look does",
+                                        options_.full_up_to_sockets));
     }
     return {};
   }
@@ -106,7 +110,8 @@ base::Result<void> Census::look_at_queues(bool half_open_counted, telemetry::Lis
     listeners.expect_half_open();
     ListenerRows half_open(listeners, &telemetry::ListenerBuilder::add_half_open);
     ++sample.cost.passes;
-    if (auto done = dump({StateMask(TcpState::kSynReceived), DiagExtension::kNone, {}, {}}, half_open, sample.cost); !done) {
+    if (auto done = dump({StateMask(TcpState::kSynReceived), DiagExtension::kNone, {}, {}}, half_open, sample.cost);
+        !done) {
       return done;
     }
   }
@@ -136,7 +141,8 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   const bool is_full = is_full_look(sample);
 
   telemetry::ListenerBuilder listeners;
-  if (auto done = dump({is_full ? kOwners : kListening, DiagExtension::kSocketMemory, {}, {}}, listeners, sample.cost); !done) {
+  if (auto done = dump({is_full ? kOwners : kListening, DiagExtension::kSocketMemory, {}, {}}, listeners, sample.cost);
+      !done) {
     return tl::unexpected(done.error());
   }
   sample.plan = telemetry::PortPlan(*ports, listeners.owned_ports());

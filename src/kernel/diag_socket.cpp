@@ -2,9 +2,8 @@
 #include "kernel/diag_socket.h"
 
 #include <cerrno>
-#include <span>
-
 #include <linux/netlink.h>
+#include <span>
 #include <sys/socket.h>
 #include <sys/time.h>
 

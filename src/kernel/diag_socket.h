@@ -16,8 +16,8 @@ namespace tidewaiter::kernel {
 /// What one dump took.
 struct DumpCost {
   std::uint64_t rows = 0;
-  std::uint32_t restarts = 0;  ///< interrupted, or overrun (ENOBUFS), or a datagram longer than the buffer
-  std::uint32_t unknown = 0;   ///< messages passed over
+  std::uint32_t restarts = 0;   ///< interrupted, or overrun (ENOBUFS), or a datagram longer than the buffer
+  std::uint32_t unknown = 0;    ///< messages passed over
   base::Nanoseconds kernel{0};  ///< inside send and receive
 };
 

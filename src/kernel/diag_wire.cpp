@@ -2,17 +2,16 @@
 #include "kernel/diag_wire.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <cassert>
 #include <cstddef>
 #include <cstring>
-#include <optional>
-
-#include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
+#include <optional>
 #include <sys/socket.h>
 
 namespace tidewaiter::kernel {
@@ -108,7 +107,7 @@ base::Result<void> read_attributes(std::span<const std::byte> bytes, SocketRow& 
     const auto payload = bytes.subspan(sizeof header, header.nla_len - sizeof header);
     if (header.nla_type == INET_DIAG_SKMEMINFO) row.drops = field_at(payload, kDropsOffset);
     if (header.nla_type == INET_DIAG_INFO) row.last_data_sent_ms = field_at(payload, kLastDataSentOffset);
-    bytes = bytes.subspan(std::min(bytes.size(), std::size_t{NLA_ALIGN(header.nla_len)}));
+    bytes = bytes.subspan(std::min(bytes.size(), static_cast<std::size_t>(NLA_ALIGN(header.nla_len))));
   }
   return {};
 }
@@ -131,9 +130,7 @@ base::Result<void> read_row(std::span<const std::byte> payload, telemetry::RowSi
 }
 
 /// The error number that NLMSG_ERROR and, at the end of a failed dump, NLMSG_DONE carry; 0 = none.
-int error_of(std::span<const std::byte> payload) {
-  return static_cast<std::int32_t>(field_at(payload, 0).value_or(0));
-}
+int error_of(std::span<const std::byte> payload) { return static_cast<std::int32_t>(field_at(payload, 0).value_or(0)); }
 
 }  // namespace
 
@@ -158,7 +155,8 @@ std::vector<std::byte> encode_dump_request(const DiagRequest& request, std::uint
   return buffer;
 }
 
-base::Result<DiagChunk> parse_dump(std::span<const std::byte> datagram, std::uint32_t sequence, telemetry::RowSink& sink) {
+base::Result<DiagChunk> parse_dump(std::span<const std::byte> datagram, std::uint32_t sequence,
+                                   telemetry::RowSink& sink) {
   DiagChunk chunk;
   while (!datagram.empty() && !chunk.is_done) {
     nlmsghdr header{};
@@ -168,7 +166,7 @@ base::Result<DiagChunk> parse_dump(std::span<const std::byte> datagram, std::uin
       return base::fail(base::ErrorCode::kMalformed, "a netlink message reaches past its datagram");
     }
     const auto payload = datagram.subspan(sizeof header, header.nlmsg_len - sizeof header);
-    datagram = datagram.subspan(std::min(datagram.size(), std::size_t{NLMSG_ALIGN(header.nlmsg_len)}));
+    datagram = datagram.subspan(std::min(datagram.size(), static_cast<std::size_t>(NLMSG_ALIGN(header.nlmsg_len))));
     if (header.nlmsg_seq != sequence) {
       ++chunk.unknown;
       continue;

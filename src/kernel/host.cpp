@@ -3,7 +3,6 @@
 
 #include <charconv>
 #include <ctime>
-
 #include <fmt/format.h>
 #include <sys/utsname.h>
 

@@ -4,15 +4,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-
-#include <fmt/format.h>
 
 namespace tidewaiter::kernel {
 namespace {
@@ -33,8 +31,11 @@ std::string existing_names() {
 
 std::string hint_for_names() {
   const std::string names = existing_names();
-  return names.empty() ? "no named network namespace exists here; use 'self', a name of `ip netns list`, or a path such as /proc/PID/ns/net"
-                       : fmt::format("named network namespaces here: {}; or use 'self' or a path such as /proc/PID/ns/net", names);
+  return names.empty()
+             ? "no named network namespace exists here; use 'self', a name of `ip netns list`, or a path such as "
+               "/proc/PID/ns/net"
+             : fmt::format("named network namespaces here: {}; or use 'self' or a path such as /proc/PID/ns/net",
+                           names);
 }
 
 bool is_same_file(int descriptor, const std::string& path) {
@@ -60,8 +61,8 @@ base::Result<NetworkNamespace> NetworkNamespace::open(std::string_view name_or_p
   if (!result.target_.is_open()) {
     const int error = errno;
     auto failure = base::fail_errno(error, fmt::format("network namespace '{}'", name_or_path));
-    failure.value().hint =
-        failure.value().code == base::ErrorCode::kNotPermitted ? "run as root, or with CAP_SYS_ADMIN" : hint_for_names();
+    failure.value().hint = failure.value().code == base::ErrorCode::kNotPermitted ? "run as root, or with CAP_SYS_ADMIN"
+                                                                                  : hint_for_names();
     return failure;
   }
   if (ioctl(result.target_.get(), NS_GET_NSTYPE) != CLONE_NEWNET) {

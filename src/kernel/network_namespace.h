@@ -14,7 +14,8 @@ namespace tidewaiter::kernel {
 /// one by path ("/proc/1234/ns/net"). Holding one keeps the namespace alive, but not its name.
 class NetworkNamespace {
  public:
-  /// Errors: kNotFound with the names that exist; kNotPermitted; kInvalidArgument when the path is no network namespace.
+  /// Errors: kNotFound with the names that exist; kNotPermitted; kInvalidArgument when the path is no network
+  /// namespace.
   [[nodiscard]] static base::Result<NetworkNamespace> open(std::string_view name_or_path);
 
   /// As the user wrote it; "self" for the own namespace.

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -37,8 +36,8 @@ constexpr std::array<NumberSetting, 11> kNumbers{{
 
 /// Reads and parses one file into `field`, or notes why not.
 template <class Value, class Parse>
-void take(const ReadFile& read, const std::string& path, std::string_view name, Parse parse, std::optional<Value>& field,
-          std::map<std::string, std::string>& absent) {
+void take(const ReadFile& read, const std::string& path, std::string_view name, Parse parse,
+          std::optional<Value>& field, std::map<std::string, std::string>& absent) {
   const auto text = read(path);
   if (!text) {
     absent.emplace(name, text.error().message());
@@ -82,7 +81,9 @@ base::Result<telemetry::PortSettings> NetworkSettings::port_settings() const {
   if (reserved_ports) settings.reserved = *reserved_ports;
   if (tw_reuse == 1) settings.reuse = telemetry::TimeWaitReuse::kAlways;
   if (tw_reuse == 2) settings.reuse = telemetry::TimeWaitReuse::kLoopbackOnly;
-  if (tw_reuse_delay_ms) settings.reuse_delay_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(*tw_reuse_delay_ms, telemetry::kTimeWaitMs));
+  if (tw_reuse_delay_ms)
+    settings.reuse_delay_ms =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(*tw_reuse_delay_ms, telemetry::kTimeWaitMs));
   settings.timestamps = timestamps.value_or(0) != 0;
   return settings;
 }
@@ -90,7 +91,8 @@ base::Result<telemetry::PortSettings> NetworkSettings::port_settings() const {
 NetworkSettings read_network_settings(const ReadFile& read) {
   NetworkSettings settings;
   const std::string directory(kDirectory);
-  take(read, directory + "ip_local_port_range", "ip_local_port_range", parse_port_range, settings.port_range, settings.absent);
+  take(read, directory + "ip_local_port_range", "ip_local_port_range", parse_port_range, settings.port_range,
+       settings.absent);
   take(read, directory + "ip_local_reserved_ports", "ip_local_reserved_ports", parse_port_list, settings.reserved_ports,
        settings.absent);
   take(read, "/proc/sys/net/core/somaxconn", "somaxconn", parse_number, settings.somaxconn, settings.absent);

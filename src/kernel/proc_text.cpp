@@ -2,9 +2,8 @@
 #include "kernel/proc_text.h"
 
 #include <charconv>
-#include <vector>
-
 #include <fmt/format.h>
+#include <vector>
 
 namespace tidewaiter::kernel {
 namespace {
@@ -107,7 +106,8 @@ base::Result<Counters> parse_counter_pairs(std::string_view text) {
     const std::string_view quoted = names;
     const auto prefix = cut_prefix(names);
     const auto value_prefix = cut_prefix(values);
-    if (!prefix || !value_prefix || *prefix != *value_prefix) return malformed("counter names without a line of values", quoted);
+    if (!prefix || !value_prefix || *prefix != *value_prefix)
+      return malformed("counter names without a line of values", quoted);
     while (true) {
       const std::string_view name = next_word(names);
       const std::string_view word = next_word(values);

@@ -13,7 +13,7 @@ namespace tidewaiter::kernel {
 /// Something a kernel gives Tidewaiter, and what it does where that is missing.
 struct KernelFeature {
   std::string_view name;
-  KernelVersion since;          ///< first mainline release
+  KernelVersion since;  ///< first mainline release
   std::string_view gives;
   std::string_view without_it;  ///< how Tidewaiter behaves on older kernels
   std::string_view source;      ///< commit, man page or changelog

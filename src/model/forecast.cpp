@@ -90,13 +90,13 @@ Forecast forecast(const ParityCounts& free_now, const ReleaseSchedule& releases,
   const auto& slots = releases.slots();
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
     walk.advance(slot, slots[slot]);
-    if ((slot + 1) % kSlotsPerSecond == 0 && result.free_by_second.size() <= 60) result.free_by_second.push_back(walk.free());
+    if ((slot + 1) % kSlotsPerSecond == 0 && result.free_by_second.size() <= 60)
+      result.free_by_second.push_back(walk.free());
   }
   result.time_to_cliff = walk.time_to_cliff;
   result.time_to_exhaustion = walk.time_to_exhaustion;
   if (!result.time_to_cliff) {
-    result.time_to_cliff =
-        by_growth(releases.horizon(), walk.free().preferred - walk.threshold(), demand.growth_per_s);
+    result.time_to_cliff = by_growth(releases.horizon(), walk.free().preferred - walk.threshold(), demand.growth_per_s);
   }
   if (!result.time_to_exhaustion) {
     result.time_to_exhaustion = by_growth(releases.horizon(), walk.free().total(), demand.growth_per_s);

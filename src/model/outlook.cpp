@@ -27,7 +27,8 @@ Outlook outlook_of(const telemetry::TupleSample& sample, const telemetry::PortPl
     const ParityCounts free_now{static_cast<double>(pressure.free_preferred),
                                 static_cast<double>(pressure.free - pressure.free_preferred)};
     outlook.demand_per_s = demand->offered_per_s;
-    outlook.forecast = forecast(free_now, ReleaseSchedule(sample, plan, options.granule), *demand, plan, options.forecast);
+    outlook.forecast =
+        forecast(free_now, ReleaseSchedule(sample, plan, options.granule), *demand, plan, options.forecast);
   }
   return outlook;
 }

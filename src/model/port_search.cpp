@@ -20,7 +20,9 @@ struct TakenRuns {
 double extra_steps(double length) { return length * (length + 1) / 2; }
 
 /// Port numbers of one parity: bits 0, 2, 4 … or 1, 3, 5 …
-constexpr std::uint64_t parity_mask(std::uint32_t first) { return first % 2 == 0 ? 0x5555555555555555 : 0xaaaaaaaaaaaaaaaa; }
+constexpr std::uint64_t parity_mask(std::uint32_t first) {
+  return first % 2 == 0 ? 0x5555555555555555 : 0xaaaaaaaaaaaaaaaa;
+}
 
 TakenRuns taken_runs(const PortSet& held, const telemetry::PortPlan& plan, bool preferred) {
   const std::uint32_t lo = plan.settings().lo;
@@ -30,7 +32,7 @@ TakenRuns taken_runs(const PortSet& held, const telemetry::PortPlan& plan, bool 
   if (first > hi) return runs;
   const std::uint32_t last = hi - (hi - first) % 2;
   runs.positions = (last - first) / 2 + 1;  // NOLINT: whole number, below 2^15
-  double leading = 0;    // run that starts at `first`: may join the run at the end, the walk is cyclic
+  double leading = 0;  // run that starts at `first`: may join the run at the end, the walk is cyclic
   double length = 0;
   std::uint32_t start = 0;
   std::uint32_t previous = 0;

@@ -9,7 +9,7 @@
 namespace tidewaiter::model {
 
 struct PortSearchOptions {
-  base::Nanoseconds per_probe{67};                            ///< measured on Linux 6.18
+  base::Nanoseconds per_probe{67};                              ///< measured on Linux 6.18
   base::Nanoseconds past_cliff_above = base::Microseconds(50);  ///< a search that costs more is past the cliff
 };
 

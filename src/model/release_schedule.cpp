@@ -42,7 +42,8 @@ ReleaseSchedule::ReleaseSchedule(const telemetry::TupleSample& sample, const tel
   for (const telemetry::PortUse& use : sample.ports) {
     if (use.holder != telemetry::PortHolder::kTimeWait || use.reusable) continue;
     const std::int64_t due_ms = late_release_ms(use, granule_ms, reuse_allowed, reuse_delay_ms);
-    const auto slot = std::min(static_cast<std::size_t>(std::max<std::int64_t>(due_ms - 1, 0) / kSlotMs), slots_.size() - 1);
+    const auto slot =
+        std::min(static_cast<std::size_t>(std::max<std::int64_t>(due_ms - 1, 0) / kSlotMs), slots_.size() - 1);
     (plan.is_preferred(use.port) ? slots_[slot].preferred : slots_[slot].other) += 1;
   }
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-
 #include <fmt/format.h>
 
 #include "base/instant.h"
@@ -25,9 +24,8 @@ Tone tone_of(const std::optional<double>& ratio) {
   return *ratio >= kMiddle ? Tone::kWarning : Tone::kGood;
 }
 
-std::string name_of(const telemetry::Tuple& tuple, const Style& style) {
-  return tuple.source.to_string() + (style.use_unicode ? " → " : " > ") +
-         telemetry::endpoint_to_string(tuple.destination, tuple.destination_port);
+std::string name_of(const telemetry::Tuple& tuple) {
+  return tuple.source.to_string() + " → " + telemetry::endpoint_to_string(tuple.destination, tuple.destination_port);
 }
 
 std::string_view parity_name(const telemetry::PortPlan& plan, bool preferred) {
@@ -51,11 +49,13 @@ std::string search_text(const model::Outlook& outlook) {
 
 std::optional<Headline> tuple_headline(const TupleView& view, const telemetry::PortPlan& plan) {
   const auto& outlook = view.outlook;
-  const std::string name = name_of(view.sample->tuple, Style{});
+  const std::string name = name_of(view.sample->tuple);
   if (plan.capacity() == 0) return std::nullopt;
   if (outlook.pressure.free == 0) {
-    return Headline{Tone::kBad, fmt::format("{}: no free port. Each connect() walks the whole range ({}) and fails with "
-                                            "EADDRNOTAVAIL.", name, search_text(outlook))};
+    return Headline{Tone::kBad,
+                    fmt::format("{}: no free port. Each connect() walks the whole range ({}) and fails with "
+                                "EADDRNOTAVAIL.",
+                                name, search_text(outlook))};
   }
   if (outlook.forecast && outlook.forecast->time_to_exhaustion && *outlook.forecast->time_to_exhaustion < kSoon) {
     return Headline{Tone::kBad, fmt::format("{}: out of ports {} at {:.1f} connects/s.", name,
@@ -63,13 +63,15 @@ std::optional<Headline> tuple_headline(const TupleView& view, const telemetry::P
   }
   if (outlook.is_past_cliff) {
     return Headline{Tone::kWarning, fmt::format("{}: the {} ports, which connect() tries first, are used up; the port "
-                                                "search is expected to take {}.", name, parity_name(plan, true),
-                                                search_text(outlook))};
+                                                "search is expected to take {}.",
+                                                name, parity_name(plan, true), search_text(outlook))};
   }
   if (outlook.forecast && outlook.forecast->time_to_cliff && *outlook.forecast->time_to_cliff < kSoon) {
-    return Headline{Tone::kWarning, fmt::format("{}: the {} ports will be used up {} at {:.1f} connects/s; connect() then "
-                                                "slows down by two orders of magnitude.", name, parity_name(plan, true),
-                                                in_time(outlook.forecast->time_to_cliff), *outlook.demand_per_s)};
+    return Headline{
+        Tone::kWarning,
+        fmt::format("{}: the {} ports will be used up {} at {:.1f} connects/s; connect() then "
+                    "slows down by two orders of magnitude.",
+                    name, parity_name(plan, true), in_time(outlook.forecast->time_to_cliff), *outlook.demand_per_s)};
   }
   return std::nullopt;
 }
@@ -77,9 +79,10 @@ std::optional<Headline> tuple_headline(const TupleView& view, const telemetry::P
 std::optional<Headline> listener_headline(const telemetry::ListenerSample& listener) {
   const std::string name = telemetry::endpoint_to_string(listener.address, listener.port);
   if (listener.accept_queue > listener.accept_limit) {
-    return Headline{Tone::kBad, fmt::format("{}: the accept queue is full ({} of {}, and one more fits): handshakes are "
-                                            "dropped until the program calls accept().", name, listener.accept_queue,
-                                            listener.accept_limit)};
+    return Headline{Tone::kBad,
+                    fmt::format("{}: the accept queue is full ({} of {}, and one more fits): handshakes are "
+                                "dropped until the program calls accept().",
+                                name, listener.accept_queue, listener.accept_limit)};
   }
   if (listener.oldest_wait_ms.value_or(0) >= kLateAcceptMs) {
     return Headline{Tone::kWarning, fmt::format("{}: a connection has waited {} for accept().", name,
@@ -92,8 +95,8 @@ std::string plan_line(const telemetry::PortPlan& plan) {
   std::string text = fmt::format("ports {}-{}: {}", plan.settings().lo, plan.settings().hi, grouped(plan.size()));
   if (plan.reserved() > 0) text += fmt::format(", {} reserved", grouped(plan.reserved()));
   if (plan.locked() > 0) text += fmt::format(", {} locked", grouped(plan.locked()));
-  return text + fmt::format("; {} for each source and destination, {} first",
-                            grouped(plan.capacity()), parity_name(plan, true));
+  return text + fmt::format("; {} for each source and destination, {} first", grouped(plan.capacity()),
+                            parity_name(plan, true));
 }
 
 std::string release_strip(const model::Outlook& outlook, const Style& style) {
@@ -108,10 +111,10 @@ std::string tuple_rows(const TupleView& view, const telemetry::PortPlan& plan, c
   const auto& counts = view.sample->counts;
   const auto& outlook = view.outlook;
   const int name_columns = style.columns - 8 - 1 - 3 * 10;
-  std::string rows = paint(style, tone_of(outlook.pressure.ppr), fit_right(style, percent(outlook.pressure.ppr), 7)) + "  " +
-                     paint(style, Tone::kStrong, fit_left(style, name_of(view.sample->tuple, style), name_columns)) +
-                     fit_right(style, grouped(counts.live), 10) + fit_right(style, grouped(counts.time_wait), 10) +
-                     fit_right(style, grouped(outlook.pressure.free), 10) + "\n";
+  std::string rows = paint(style, tone_of(outlook.pressure.ppr), fit_right(style, percent(outlook.pressure.ppr), 7)) +
+                     "  " + paint(style, Tone::kStrong, fit_left(style, name_of(view.sample->tuple), name_columns)) +
+                     column(style, grouped(counts.live), 10) + column(style, grouped(counts.time_wait), 10) +
+                     column(style, grouped(outlook.pressure.free), 10) + "\n";
   const double other = other_ratio(view, plan);
   const std::string preferred_bar = bar(style, outlook.pressure.ppr_preferred.value_or(1.0), kBarColumns);
   rows += "         " + fit_left(style, parity_name(plan, true), 5) +
@@ -123,7 +126,8 @@ std::string tuple_rows(const TupleView& view, const telemetry::PortPlan& plan, c
     rows += paint(style, Tone::kFaint,
                   fmt::format("         {:.1f} connects/s, cliff {}, exhausted {}", *outlook.demand_per_s,
                               outlook.is_past_cliff ? "now" : in_time(outlook.forecast->time_to_cliff),
-                              in_time(outlook.forecast->time_to_exhaustion))) + "\n";
+                              in_time(outlook.forecast->time_to_exhaustion))) +
+            "\n";
   }
   return rows;
 }
@@ -131,9 +135,11 @@ std::string tuple_rows(const TupleView& view, const telemetry::PortPlan& plan, c
 std::string tuple_section(const CensusView& view, const Style& style, std::size_t most) {
   if (view.tuples.empty()) return "No outbound connection holds a port.\n";
   const int name_columns = style.columns - 8 - 1 - 3 * 10;
-  std::string text = paint(style, Tone::kFaint,
-                           fit_right(style, "IN USE", 7) + "  " + fit_left(style, "SOURCE AND DESTINATION", name_columns) +
-                               fit_right(style, "LIVE", 10) + fit_right(style, "TIME_WAIT", 10) + fit_right(style, "FREE", 10)) + "\n";
+  std::string text =
+      paint(style, Tone::kFaint,
+            fit_right(style, "IN USE", 7) + "  " + fit_left(style, "SOURCE AND DESTINATION", name_columns) +
+                column(style, "LIVE", 10) + column(style, "TIME_WAIT", 10) + column(style, "FREE", 10)) +
+      "\n";
   text += paint(style, Tone::kFaint, fit_left(style, "", 57) + "released, 60 s ahead") + "\n";
   for (std::size_t i = 0; i < std::min(most, view.tuples.size()); ++i) {
     text += tuple_rows(view.tuples[i], view.sample->plan, style);
@@ -141,7 +147,8 @@ std::string tuple_section(const CensusView& view, const Style& style, std::size_
   if (view.tuples.size() > most) {
     text += paint(style, Tone::kFaint,
                   fmt::format("         and {} more with less pressure (--top N shows more, --json all)",
-                              grouped(view.tuples.size() - most))) + "\n";
+                              grouped(view.tuples.size() - most))) +
+            "\n";
   }
   return text;
 }
@@ -150,23 +157,31 @@ std::string listener_section(const telemetry::Sample& sample, const Style& style
   if (sample.listeners.empty()) return "";
   auto listeners = sample.listeners;
   std::stable_sort(listeners.begin(), listeners.end(), [](const auto& left, const auto& right) {
-    return std::pair(left.accept_queue, left.drops.value_or(0)) > std::pair(right.accept_queue, right.drops.value_or(0));
+    return std::pair(left.accept_queue, left.drops.value_or(0)) >
+           std::pair(right.accept_queue, right.drops.value_or(0));
   });
   const int name_columns = style.columns - 9 - 14 - 10 - 10 - 12;
-  std::string text = "\n" + paint(style, Tone::kFaint,
-                                  fit_left(style, "", 9) + fit_left(style, "LISTENING ON", name_columns) + fit_right(style, "WAITING", 14) +
-                                      fit_right(style, "HALF-OPEN", 10) + fit_right(style, "DROPS", 10) +
-                                      fit_right(style, "OLDEST", 12)) + "\n";
-  const auto count = [](const std::optional<std::uint32_t>& value) { return value ? grouped(*value) : std::string("–"); };
+  std::string text =
+      "\n" +
+      paint(style, Tone::kFaint,
+            fit_left(style, "", 9) + fit_left(style, "LISTENING ON", name_columns) + column(style, "WAITING", 14) +
+                column(style, "HALF-OPEN", 10) + column(style, "DROPS", 10) + column(style, "OLDEST", 12)) +
+      "\n";
+  const auto count = [](const std::optional<std::uint32_t>& value) {
+    return value ? grouped(*value) : std::string("–");
+  };
   for (std::size_t i = 0; i < std::min(most, listeners.size()); ++i) {
     const auto& listener = listeners[i];
     const auto headline = listener_headline(listener);
     text += fit_left(style, "", 9) +
             paint(style, headline ? headline->tone : Tone::kPlain,
                   fit_left(style, telemetry::endpoint_to_string(listener.address, listener.port), name_columns)) +
-            fit_right(style, fmt::format("{} / {}", grouped(listener.accept_queue), grouped(listener.accept_limit)), 14) +
-            fit_right(style, count(listener.half_open), 10) + fit_right(style, count(listener.drops), 10) +
-            fit_right(style, listener.oldest_wait_ms ? base::humane_duration(base::Milliseconds(*listener.oldest_wait_ms)) : "–", 12) + "\n";
+            column(style, fmt::format("{} / {}", grouped(listener.accept_queue), grouped(listener.accept_limit)), 14) +
+            column(style, count(listener.half_open), 10) + column(style, count(listener.drops), 10) +
+            column(style,
+                   listener.oldest_wait_ms ? base::humane_duration(base::Milliseconds(*listener.oldest_wait_ms)) : "–",
+                   12) +
+            "\n";
   }
   if (listeners.size() > most) {
     text += paint(style, Tone::kFaint, fmt::format("         and {} more", grouped(listeners.size() - most))) + "\n";
@@ -209,7 +224,7 @@ std::string census_table(const CensusView& view, const Style& style, const Censu
   if (headlines.empty()) {
     text += paint(style, Tone::kGood, "Nothing is wrong: no tuple is short of ports, no listener is behind.") + "\n\n";
   } else {
-    std::string line = (style.use_unicode ? "▲ " : "! ") + headlines.front().text;
+    std::string line = "▲ " + headlines.front().text;
     if (headlines.size() > 1) line += fmt::format(" ({} more below)", headlines.size() - 1);
     text += paint(style, headlines.front().tone, wrapped(line, style.columns, 2)) + "\n\n";
   }
@@ -217,9 +232,10 @@ std::string census_table(const CensusView& view, const Style& style, const Censu
   text += listener_section(sample, style, options.listeners);
   text += "\n" + paint(style, Tone::kFaint, cost_line(sample.cost)) + "\n";
   for (const auto& [field, reason] : sample.absent) {
-    text += paint(style, Tone::kFaint, wrapped(fmt::format("not known: {}: {}", field, reason), style.columns, 2)) + "\n";
+    text +=
+        paint(style, Tone::kFaint, wrapped(fmt::format("not known: {}: {}", field, reason), style.columns, 2)) + "\n";
   }
-  return text;
+  return style.use_unicode ? text : in_ascii(std::move(text));
 }
 
 }  // namespace tidewaiter::output

@@ -26,6 +26,7 @@ struct CensusTableOptions {
 
 /// The census for a terminal: verdict, tuples by pressure (parity bars, what is released in the next 60 s), listeners,
 /// cost. At most `style.columns` wide, 80 at least.
-[[nodiscard]] std::string census_table(const CensusView& view, const Style& style, const CensusTableOptions& options = {});
+[[nodiscard]] std::string census_table(const CensusView& view, const Style& style,
+                                       const CensusTableOptions& options = {});
 
 }  // namespace tidewaiter::output

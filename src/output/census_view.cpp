@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <tuple>
-
 #include <fmt/format.h>
+#include <tuple>
 
 namespace tidewaiter::output {
 namespace {
@@ -62,8 +61,7 @@ CensusView view_of(const telemetry::Sample& sample, const telemetry::DemandTrack
   view.host = telemetry::host_pressure_of(sample);
   for (const telemetry::TupleSample& tuple : sample.tuples) {
     if (!filter.accepts(tuple.tuple)) continue;
-    view.tuples.push_back(
-        {&tuple, model::outlook_of(tuple, sample.plan, demand_on(tuple.tuple, demand), options)});
+    view.tuples.push_back({&tuple, model::outlook_of(tuple, sample.plan, demand_on(tuple.tuple, demand), options)});
   }
   std::sort(view.tuples.begin(), view.tuples.end(),
             [](const TupleView& left, const TupleView& right) { return rank(left) < rank(right); });

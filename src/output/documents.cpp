@@ -65,20 +65,19 @@ Document tuple_document(const TupleView& view, const std::string& netns) {
 }
 
 Document listener_document(const telemetry::ListenerSample& listener) {
-  return {{"addr", listener.address.to_string()},
-          {"port", listener.port},
-          {"sockets", listener.sockets},
-          {"accept_queue", listener.accept_queue},
-          {"accept_limit", listener.accept_limit},
-          {"half_open", known(listener.half_open)},
-          {"drops", known(listener.drops)},
-          {"oldest_wait_ms", known(listener.oldest_wait_ms)}};
+  return {{"addr", listener.address.to_string()},  {"port", listener.port},
+          {"sockets", listener.sockets},           {"accept_queue", listener.accept_queue},
+          {"accept_limit", listener.accept_limit}, {"half_open", known(listener.half_open)},
+          {"drops", known(listener.drops)},        {"oldest_wait_ms", known(listener.oldest_wait_ms)}};
 }
 
 Document cost_document(const telemetry::LookCost& cost) {
-  return {{"wall_us", microseconds(cost.wall)},   {"cpu_us", microseconds(cost.cpu)},
-          {"kernel_us", microseconds(cost.kernel)}, {"sockets", cost.sockets},
-          {"passes", cost.passes},                {"interrupted", cost.interrupted}};
+  return {{"wall_us", microseconds(cost.wall)},
+          {"cpu_us", microseconds(cost.cpu)},
+          {"kernel_us", microseconds(cost.kernel)},
+          {"sockets", cost.sockets},
+          {"passes", cost.passes},
+          {"interrupted", cost.interrupted}};
 }
 
 Document absent_document(const CensusView& view) {

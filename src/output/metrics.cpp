@@ -6,11 +6,10 @@
 #include <cassert>
 #include <limits>
 #include <map>
-#include <utility>
-#include <vector>
-
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
+#include <utility>
+#include <vector>
 
 namespace tidewaiter::output {
 namespace {
@@ -20,7 +19,8 @@ constexpr std::string_view kListenerLabels = "netns, addr, port";
 
 constexpr std::array<MetricDeclaration, 16> kMetrics{{
     {"tidewaiter_port_pressure_ratio", MetricKind::kGauge, kTupleLabels,
-     "Share of the tuple's ports that connect() cannot give: live connections and TIME_WAITs that are not reusable.", 0},
+     "Share of the tuple's ports that connect() cannot give: live connections and TIME_WAITs that are not reusable.",
+     0},
     {"tidewaiter_preferred_parity_ratio", MetricKind::kGauge, kTupleLabels,
      "The same over the parity that connect() tries first; near 1 every connect() walks thousands of ports.", 0},
     {"tidewaiter_time_wait_ratio", MetricKind::kGauge, kTupleLabels,
@@ -31,7 +31,8 @@ constexpr std::array<MetricDeclaration, 16> kMetrics{{
      "Until fewer than 1 % of the preferred ports are free at the present demand; 0 is past it, +Inf never.", 0},
     {"tidewaiter_time_to_exhaustion_seconds", MetricKind::kGauge, kTupleLabels,
      "Until no port is free at the present demand; 0 is now, +Inf never.", 0},
-    {"tidewaiter_host_port_pressure_ratio", MetricKind::kGauge, "netns", "The highest port pressure ratio of any tuple.", 0},
+    {"tidewaiter_host_port_pressure_ratio", MetricKind::kGauge, "netns",
+     "The highest port pressure ratio of any tuple.", 0},
     {"tidewaiter_host_time_wait_ratio", MetricKind::kGauge, "netns", "The highest TIME_WAIT ratio of any tuple.", 0},
     {"tidewaiter_host_literal_port_pressure_ratio", MetricKind::kGauge, "netns",
      "Sockets on ports of the range over its unreserved size, destinations ignored.", 0},
@@ -42,10 +43,12 @@ constexpr std::array<MetricDeclaration, 16> kMetrics{{
     {"tidewaiter_listener_accept_queue", MetricKind::kGauge, kListenerLabels, "Connections that wait for accept().", 0},
     {"tidewaiter_listener_accept_limit", MetricKind::kGauge, kListenerLabels,
      "Limit of the accept queue; one more than this fits.", 0},
-    {"tidewaiter_listener_half_open", MetricKind::kGauge, kListenerLabels, "Handshakes that wait for the final ACK.", 0},
+    {"tidewaiter_listener_half_open", MetricKind::kGauge, kListenerLabels, "Handshakes that wait for the final ACK.",
+     0},
     {"tidewaiter_listener_drops_total", MetricKind::kCounter, kListenerLabels,
      "Packets that the listener dropped; a dropped final ACK counts twice.", 0},
-    {"tidewaiter_observer_duration_seconds", MetricKind::kGauge, "netns", "Wall time of the last look at the sockets.", 0},
+    {"tidewaiter_observer_duration_seconds", MetricKind::kGauge, "netns", "Wall time of the last look at the sockets.",
+     0},
 }};
 
 using Labels = std::vector<prometheus::ClientMetric::Label>;
@@ -129,7 +132,8 @@ void add_tuple(Exposition& exposition, const Labels& labels, const TupleValues& 
 }
 
 void add_listener(Exposition& exposition, const std::string& netns, const telemetry::ListenerSample& listener) {
-  const Labels labels{{"netns", netns}, {"addr", listener.address.to_string()}, {"port", std::to_string(listener.port)}};
+  const Labels labels{
+      {"netns", netns}, {"addr", listener.address.to_string()}, {"port", std::to_string(listener.port)}};
   exposition.add("tidewaiter_listener_accept_queue", labels, listener.accept_queue);
   exposition.add("tidewaiter_listener_accept_limit", labels, listener.accept_limit);
   exposition.add("tidewaiter_listener_half_open", labels, listener.half_open);
@@ -152,7 +156,9 @@ std::string census_metrics(const CensusView& view, const CensusMetricsOptions& o
     }
     const telemetry::Tuple& tuple = view.tuples[i].sample->tuple;
     add_tuple(exposition,
-              {{"netns", sample.netns}, {"src", tuple.source.to_string()}, {"dst", tuple.destination.to_string()},
+              {{"netns", sample.netns},
+               {"src", tuple.source.to_string()},
+               {"dst", tuple.destination.to_string()},
                {"dport", std::to_string(tuple.destination_port)}},
               values);
   }

@@ -18,7 +18,7 @@ struct MetricDeclaration {
   MetricKind kind;
   std::string_view labels;  ///< comma-separated
   std::string_view help;
-  int tier;                 ///< lowest tier that can give it
+  int tier;  ///< lowest tier that can give it
 };
 
 /// Every metric that this version can show.

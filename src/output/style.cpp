@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-
 #include <fmt/format.h>
+#include <utility>
 
 namespace tidewaiter::output {
 namespace {
@@ -77,6 +77,21 @@ std::string fit_left(const Style& style, std::string_view text, int width) {
 std::string fit_right(const Style& style, std::string_view text, int width) {
   const std::string cut = shortened(style, text, width);
   return spaces(width - display_width(cut)) + cut;
+}
+
+std::string column(const Style& style, std::string_view text, int width) {
+  return " " + fit_right(style, text, width - 1);
+}
+
+std::string in_ascii(std::string text) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kSpelled{
+      {{"→", ">"}, {"–", "-"}, {"µ", "u"}, {"▲", "!"}, {"…", "~"}}};
+  for (const auto& [sign, spelled] : kSpelled) {
+    for (std::size_t at = text.find(sign); at != std::string::npos; at = text.find(sign, at + spelled.size())) {
+      text.replace(at, sign.size(), spelled);
+    }
+  }
+  return text;
 }
 
 std::string bar(const Style& style, double share, int width) {

@@ -33,6 +33,12 @@ enum class Tone : std::uint8_t { kPlain, kFaint, kStrong, kGood, kWarning, kBad 
 /// One column per value, its height the value over the largest one; a value above 0 is never drawn as nothing.
 [[nodiscard]] std::string strip(const Style& style, std::span<const std::uint32_t> values);
 
+/// A column of `width` with a text at its right end and at least one space before it.
+[[nodiscard]] std::string column(const Style& style, std::string_view text, int width);
+
+/// The signs that the views use beyond ASCII, spelled in ASCII: for terminals that have nothing else.
+[[nodiscard]] std::string in_ascii(std::string text);
+
 /// Digits in groups of three: 28,232.
 [[nodiscard]] std::string grouped(std::uint64_t number);
 

@@ -96,9 +96,7 @@ void BurstIndex::add(Instant event) {
   ++counts_[cell_of(slot)];
 }
 
-void BurstIndex::clear() {
-  *this = BurstIndex();
-}
+void BurstIndex::clear() { *this = BurstIndex(); }
 
 BurstReading BurstIndex::index(BurstWidth width, Instant now) const {
   const Nanoseconds w = duration(width);
@@ -128,8 +126,6 @@ std::optional<BurstIndex::Headline> BurstIndex::headline(Instant now) const {
   return headline;
 }
 
-std::int64_t BurstIndex::slot_of(Instant time) {
-  return std::chrono::floor<Slots>(time.time_since_epoch()).count();
-}
+std::int64_t BurstIndex::slot_of(Instant time) { return std::chrono::floor<Slots>(time.time_since_epoch()).count(); }
 
 }  // namespace tidewaiter::telemetry

@@ -56,7 +56,7 @@ enum class Ties : std::uint8_t { kInside, kHalf };
 [[nodiscard]] PairCounts count_pairs(std::span<const base::Instant> sorted, base::Nanoseconds width,
                                      Ties ties = Ties::kInside);
 
-/// The burst index of pairs that were counted over a window of at least 5w/2. Formula: docs/design/signals.md, "RBI".
+/// The burst index of pairs that were counted over a window of at least 5w/2. Formula: docs/design/bursts.md.
 [[nodiscard]] BurstReading burst_reading(PairCounts pairs, base::Nanoseconds width, base::Nanoseconds window);
 
 /// The burst index of the events of the last 5 s, such as retries, from counts in slots of 5 ms.

@@ -43,7 +43,7 @@ struct Cadence {
 /// The cadence of launches, in any order, as it is known at `now`. A child that was never sent has no launch error; it
 /// is late once its slice has ended, and until then it is not due. The burst indices are taken over one window for
 /// sends and schedule: from the first to the last of all their times, at least 5 s; pairs on the edge count half
-/// (Ties::kHalf), because schedules lie on grids. Definitions: docs/design/signals.md, "Cadence".
+/// (Ties::kHalf), because schedules lie on grids. Definitions: docs/design/bursts.md.
 /// O(n log n). Threads: any. Errors: none but std::bad_alloc.
 [[nodiscard]] Cadence cadence_of(std::span<const Launch> launches, base::Instant now);
 

@@ -65,7 +65,8 @@ void ListenerBuilder::on_row(const SocketRow& row) {
 void ListenerBuilder::on_restart() { *this = ListenerBuilder(); }
 
 bool ListenerBuilder::has_waiting() const {
-  return std::any_of(listeners_.begin(), listeners_.end(), [](const auto& entry) { return entry.second.accept_queue > 0; });
+  return std::any_of(listeners_.begin(), listeners_.end(),
+                     [](const auto& entry) { return entry.second.accept_queue > 0; });
 }
 
 std::vector<std::uint16_t> ListenerBuilder::waiting_ports() const {

@@ -58,7 +58,7 @@ class ListenerBuilder final : public RowSink {
 /// Second half: folds every other row into destination tuples. One pass, no order of rows assumed; a port that shows
 /// up twice in a tuple counts once (a live socket wins over its TIME_WAIT).
 ///
-/// Memory: 16 bytes per port in use and about 150 per tuple. Thread: the caller's.
+/// Memory: 16 bytes per port in use and about 200 per tuple. Thread: the caller's.
 class CensusBuilder final : public RowSink {
  public:
   /// Both must outlive the builder; `listeners` receives half-open rows.

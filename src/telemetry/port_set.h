@@ -14,7 +14,9 @@ class PortSet {
   static constexpr std::uint32_t kWordBits = 64;
   using Words = std::array<std::uint64_t, kPorts / kWordBits>;
 
-  [[nodiscard]] bool test(std::uint32_t port) const { return (words_[port / kWordBits] >> (port % kWordBits) & 1) != 0; }
+  [[nodiscard]] bool test(std::uint32_t port) const {
+    return (words_[port / kWordBits] >> (port % kWordBits) & 1) != 0;
+  }
   void set(std::uint32_t port) { words_[port / kWordBits] |= std::uint64_t{1} << (port % kWordBits); }
   void reset(std::uint32_t port) { words_[port / kWordBits] &= ~(std::uint64_t{1} << (port % kWordBits)); }
 

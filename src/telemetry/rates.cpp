@@ -55,8 +55,10 @@ PortFlow flow_between(const TupleSample& before, const TupleSample& after, base:
   auto old_use = old_ports.begin();
   auto new_use = new_ports.begin();
   while (old_use != old_ports.end() || new_use != new_ports.end()) {
-    const bool take_old = new_use == new_ports.end() || (old_use != old_ports.end() && (*old_use)->port <= (*new_use)->port);
-    const bool take_new = old_use == old_ports.end() || (new_use != new_ports.end() && (*new_use)->port <= (*old_use)->port);
+    const bool take_old =
+        new_use == new_ports.end() || (old_use != old_ports.end() && (*old_use)->port <= (*new_use)->port);
+    const bool take_new =
+        old_use == old_ports.end() || (new_use != new_ports.end() && (*new_use)->port <= (*old_use)->port);
     add_port(take_old ? *old_use : nullptr, take_new ? *new_use : nullptr, flow);
     if (take_old) ++old_use;
     if (take_new) ++new_use;

@@ -15,11 +15,11 @@ namespace tidewaiter::telemetry {
 /// What happened to the ports of one tuple between two looks, as far as the two looks show it: a connection that came
 /// and went without a TIME_WAIT in between is not in it.
 struct PortFlow {
-  std::uint32_t opened = 0;              ///< connections that took a port
-  std::uint32_t closed_to_time_wait = 0; ///< of all: that closed and left a mini-socket
-  std::uint32_t closed_free = 0;         ///< that closed and gave their port back at once (reset, or the peer closed first)
-  base::Nanoseconds elapsed{0};          ///< between the looks, > 0
-  std::uint32_t live = 0;                ///< live connections at the later look
+  std::uint32_t opened = 0;               ///< connections that took a port
+  std::uint32_t closed_to_time_wait = 0;  ///< of all: that closed and left a mini-socket
+  std::uint32_t closed_free = 0;  ///< that closed and gave their port back at once (reset, or the peer closed first)
+  base::Nanoseconds elapsed{0};   ///< between the looks, > 0
+  std::uint32_t live = 0;         ///< live connections at the later look
 
   [[nodiscard]] double per_second(std::uint32_t count) const {
     return static_cast<double>(count) / std::chrono::duration<double>(elapsed).count();

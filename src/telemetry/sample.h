@@ -75,10 +75,10 @@ struct ListenerSample {
 /// What a look cost, and what went wrong on the way.
 struct LookCost {
   base::Nanoseconds wall{0};
-  base::Nanoseconds cpu{0};     ///< of the calling thread, kernel and user
-  base::Nanoseconds kernel{0};  ///< the part of `wall` inside system calls of the dumps
-  std::uint64_t sockets = 0;    ///< rows that the kernel sent
-  std::uint32_t passes = 0;     ///< walks of the socket table
+  base::Nanoseconds cpu{0};       ///< of the calling thread, kernel and user
+  base::Nanoseconds kernel{0};    ///< the part of `wall` inside system calls of the dumps
+  std::uint64_t sockets = 0;      ///< rows that the kernel sent
+  std::uint32_t passes = 0;       ///< walks of the socket table
   std::uint32_t interrupted = 0;  ///< dumps that had to start again: table changed too much, or the buffer overran
 };
 

@@ -33,10 +33,10 @@ struct SocketRow {
   Address local;
   Address remote;
   std::uint64_t cookie = 0;  ///< the kernel's identity of the socket; a TIME_WAIT has another one than its connection
-  std::uint32_t expires_ms = 0;     ///< time until `timer` fires; 0 also when it is overdue
-  std::uint32_t receive_queue = 0;  ///< LISTEN: sockets that wait for accept()
-  std::uint32_t send_queue = 0;     ///< LISTEN: the limit of the accept queue
-  std::uint32_t inode = 0;          ///< 0 = no file descriptor holds it
+  std::uint32_t expires_ms = 0;                    ///< time until `timer` fires; 0 also when it is overdue
+  std::uint32_t receive_queue = 0;                 ///< LISTEN: sockets that wait for accept()
+  std::uint32_t send_queue = 0;                    ///< LISTEN: the limit of the accept queue
+  std::uint32_t inode = 0;                         ///< 0 = no file descriptor holds it
   std::optional<std::uint32_t> drops;              ///< SK_MEMINFO_DROPS
   std::optional<std::uint32_t> last_data_sent_ms;  ///< tcpi_last_data_sent
   std::uint16_t local_port = 0;

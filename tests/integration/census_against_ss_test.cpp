@@ -6,12 +6,11 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
-#include <sstream>
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <map>
+#include <sstream>
 #include <sys/socket.h>
 
 #include "kernel/census.h"
@@ -112,7 +111,8 @@ Table table_of(const telemetry::Sample& sample) {
   Table table;
   for (const auto& tuple : sample.tuples) {
     const auto& counts = tuple.counts;
-    table[tuple.tuple] = {counts.live, counts.live_preferred, counts.time_wait, counts.time_wait_preferred, counts.outside_range};
+    table[tuple.tuple] = {counts.live, counts.live_preferred, counts.time_wait, counts.time_wait_preferred,
+                          counts.outside_range};
   }
   return table;
 }

@@ -20,7 +20,8 @@ TEST(Duration, reads_every_unit) {
 }
 
 TEST(Duration, refuses_what_is_not_a_number_and_a_unit) {
-  for (const char* text : {"", "s", "1", "-1s", "1 s", "1sec", "nan", "inf", "nans", "1e3s", "1ss", "99999999999h", "-0s"}) {
+  for (const char* text :
+       {"", "s", "1", "-1s", "1 s", "1sec", "nan", "inf", "nans", "1e3s", "1ss", "99999999999h", "-0s"}) {
     const auto duration = parse_duration(text);
     ASSERT_FALSE(duration) << text;
     EXPECT_EQ(duration.error().code, ErrorCode::kInvalidArgument);

@@ -2,7 +2,6 @@
 #include "base/result.h"
 
 #include <cerrno>
-
 #include <gtest/gtest.h>
 
 namespace tidewaiter::base {

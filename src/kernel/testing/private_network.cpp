@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/testing/private_network.h"
 
+#include <arpa/inet.h>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -47,7 +46,8 @@ SocketAddress socket_address(const telemetry::Address& address, std::uint16_t po
 }
 
 base::FileDescriptor open_socket(const telemetry::Address& address, bool as_ipv6) {
-  return base::FileDescriptor(::socket(address.is_v4() && !as_ipv6 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return base::FileDescriptor(
+      ::socket(address.is_v4() && !as_ipv6 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
 void enable(const base::FileDescriptor& socket, int level, int option) {
@@ -125,7 +125,8 @@ base::Result<base::FileDescriptor> connect_to(const telemetry::Address& address,
     if (::bind(socket.get(), from.get(), from.length) != 0) return base::fail_errno(errno, "bind");
   }
   const SocketAddress to = socket_address(address, port, options.use_ipv6_socket);
-  if (::connect(socket.get(), to.get(), to.length) != 0 && errno != EINPROGRESS) return base::fail_errno(errno, "connect");
+  if (::connect(socket.get(), to.get(), to.length) != 0 && errno != EINPROGRESS)
+    return base::fail_errno(errno, "connect");
   return socket;
 }
 

@@ -42,8 +42,8 @@ struct ConnectOptions {
 };
 
 /// Sockets in the calling thread's namespace. Errors carry errno.
-[[nodiscard]] base::Result<base::FileDescriptor> listen_on(const telemetry::Address& address, std::uint16_t port, int backlog,
-                                                           bool share_port = false);
+[[nodiscard]] base::Result<base::FileDescriptor> listen_on(const telemetry::Address& address, std::uint16_t port,
+                                                           int backlog, bool share_port = false);
 [[nodiscard]] base::Result<base::FileDescriptor> connect_to(const telemetry::Address& address, std::uint16_t port,
                                                             const ConnectOptions& options = {});
 [[nodiscard]] base::Result<base::FileDescriptor> accept_from(const base::FileDescriptor& listener);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/inet_diag.h>
@@ -29,7 +28,8 @@ class Rows final : public telemetry::RowSink {
 /// Datagrams as the kernel writes them.
 class Datagram {
  public:
-  Datagram& message(std::uint16_t type, std::span<const std::byte> payload, std::uint32_t sequence = 7, std::uint16_t flags = NLM_F_MULTI) {
+  Datagram& message(std::uint16_t type, std::span<const std::byte> payload, std::uint32_t sequence = 7,
+                    std::uint16_t flags = NLM_F_MULTI) {
     nlmsghdr header{};
     header.nlmsg_len = static_cast<std::uint32_t>(sizeof header + payload.size());
     header.nlmsg_type = type;
@@ -72,7 +72,8 @@ std::vector<std::byte> bytes_of(const inet_diag_msg& row) {
   return {view.begin(), view.end()};
 }
 
-void add_attribute(std::vector<std::byte>& payload, std::uint16_t type, std::span<const std::byte> value, int length_error = 0) {
+void add_attribute(std::vector<std::byte>& payload, std::uint16_t type, std::span<const std::byte> value,
+                   int length_error = 0) {
   nlattr attribute{};
   attribute.nla_len = static_cast<std::uint16_t>(static_cast<int>(sizeof attribute + value.size()) + length_error);
   attribute.nla_type = type;
@@ -255,7 +256,8 @@ bool passes(const std::vector<inet_diag_bc_op>& program, std::uint16_t port) {
 }
 
 TEST(DiagRequest, asks_for_both_families_in_one_walk) {
-  const auto request = encode_dump_request({StateMask(TcpState::kListen, TcpState::kTimeWait), DiagExtension::kTcpInfo, {}, {}}, 42);
+  const auto request =
+      encode_dump_request({StateMask(TcpState::kListen, TcpState::kTimeWait), DiagExtension::kTcpInfo, {}, {}}, 42);
   const auto* const header = reinterpret_cast<const nlmsghdr*>(request.data());
   EXPECT_EQ(header->nlmsg_len, request.size());
   EXPECT_EQ(header->nlmsg_type, TCPDIAG_GETSOCK);

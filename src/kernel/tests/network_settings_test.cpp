@@ -2,7 +2,6 @@
 #include "kernel/network_settings.h"
 
 #include <cerrno>
-
 #include <gtest/gtest.h>
 
 #include "kernel/host.h"
@@ -21,9 +20,12 @@ ReadFile reader_of(Files files) {
 }
 
 Files usual() {
-  return {{"/proc/sys/net/ipv4/ip_local_port_range", "40000\t41999\n"}, {"/proc/sys/net/ipv4/ip_local_reserved_ports", "40010-40019\n"},
-          {"/proc/sys/net/ipv4/tcp_tw_reuse", "2\n"},                   {"/proc/sys/net/ipv4/tcp_tw_reuse_delay", "1500\n"},
-          {"/proc/sys/net/ipv4/tcp_timestamps", "1\n"},                 {"/proc/sys/net/core/somaxconn", "4096\n"}};
+  return {{"/proc/sys/net/ipv4/ip_local_port_range", "40000\t41999\n"},
+          {"/proc/sys/net/ipv4/ip_local_reserved_ports", "40010-40019\n"},
+          {"/proc/sys/net/ipv4/tcp_tw_reuse", "2\n"},
+          {"/proc/sys/net/ipv4/tcp_tw_reuse_delay", "1500\n"},
+          {"/proc/sys/net/ipv4/tcp_timestamps", "1\n"},
+          {"/proc/sys/net/core/somaxconn", "4096\n"}};
 }
 
 TEST(NetworkSettings, make_the_port_settings) {
@@ -69,8 +71,8 @@ TEST(NetworkSettings, refuse_to_guess_the_port_range) {
 }
 
 TEST(NetworkCounters, leave_out_the_file_that_is_missing_and_keep_the_others) {
-  const auto counters = read_network_counters(
-      reader_of({{"/proc/thread-self/net/snmp", "Tcp: ActiveOpens\nTcp: 5\n"}, {"/proc/thread-self/net/netstat", "broken"}}));
+  const auto counters = read_network_counters(reader_of(
+      {{"/proc/thread-self/net/snmp", "Tcp: ActiveOpens\nTcp: 5\n"}, {"/proc/thread-self/net/netstat", "broken"}}));
   EXPECT_EQ(counters.values.get("Tcp.ActiveOpens"), 5);
   EXPECT_TRUE(counters.absent.contains("netstat"));
   EXPECT_TRUE(counters.absent.contains("sockstat"));

@@ -20,16 +20,19 @@ TEST(PortList, reads_ports_and_ranges) {
   for (const auto port : {8080U, 9000U, 9001U, 9002U, 65'535U}) EXPECT_TRUE(ports.test(port)) << port;
   EXPECT_EQ(parse_port_list("\n").value().count(), 0U);
   EXPECT_EQ(parse_port_list("0-65535").value().count(), 65'536U);
-  for (const char* text : {"a", "1-", "-1", "2-1", "1,,2", "65536", "1 2", "1-2-3", ",1"}) EXPECT_FALSE(parse_port_list(text)) << text;
+  for (const char* text : {"a", "1-", "-1", "2-1", "1,,2", "65536", "1 2", "1-2-3", ",1"})
+    EXPECT_FALSE(parse_port_list(text)) << text;
 }
 
 TEST(Number, is_one_unsigned_decimal) {
   EXPECT_EQ(parse_number("4096\n").value(), 4096U);
-  for (const char* text : {"", "x", "1 2", "-1", "0x10", "18446744073709551616"}) EXPECT_FALSE(parse_number(text)) << text;
+  for (const char* text : {"", "x", "1 2", "-1", "0x10", "18446744073709551616"})
+    EXPECT_FALSE(parse_number(text)) << text;
 }
 
 TEST(Counters, pair_names_with_values) {
-  const auto counters = parse_counter_pairs("Tcp: MaxConn ActiveOpens\nTcp: -1 17\nTcpExt: ListenDrops\nTcpExt: 4\n").value();
+  const auto counters =
+      parse_counter_pairs("Tcp: MaxConn ActiveOpens\nTcp: -1 17\nTcpExt: ListenDrops\nTcpExt: 4\n").value();
   EXPECT_EQ(counters.get("Tcp.MaxConn"), -1);
   EXPECT_EQ(counters.get("Tcp.ActiveOpens"), 17);
   EXPECT_EQ(counters.get("TcpExt.ListenDrops"), 4);
@@ -41,7 +44,8 @@ TEST(Counters, degrade_to_absent_when_columns_are_missing) {
   EXPECT_EQ(counters.get("Tcp.B"), 2);
   EXPECT_FALSE(counters.get("Tcp.C"));
   EXPECT_EQ(parse_counter_pairs("Tcp: A\nTcp: 1 2 3\n").value().size(), 1U);
-  EXPECT_FALSE(parse_counter_pairs("Ip: A\nIp: 18446744073709551615\n").value().get("Ip.A")) << "no difference can be taken of it";
+  EXPECT_FALSE(parse_counter_pairs("Ip: A\nIp: 18446744073709551615\n").value().get("Ip.A"))
+      << "no difference can be taken of it";
   EXPECT_EQ(parse_counter_pairs("").value().size(), 0U);
 }
 
@@ -53,7 +57,8 @@ TEST(Counters, refuse_lines_that_do_not_pair) {
 }
 
 TEST(Sockstat, reads_counts_by_protocol) {
-  const auto counters = parse_sockstat("sockets: used 118\nTCP: inuse 5 orphan 0 tw 2 alloc 106 mem 247\nTCP6: inuse 3\n").value();
+  const auto counters =
+      parse_sockstat("sockets: used 118\nTCP: inuse 5 orphan 0 tw 2 alloc 106 mem 247\nTCP6: inuse 3\n").value();
   EXPECT_EQ(counters.get("TCP.inuse"), 5);
   EXPECT_EQ(counters.get("TCP.tw"), 2);
   EXPECT_EQ(counters.get("TCP6.inuse"), 3);

@@ -25,7 +25,8 @@ double seconds(const std::optional<Nanoseconds>& time) { return std::chrono::dur
 
 TupleSample waiting(const std::vector<std::pair<std::uint16_t, std::uint32_t>>& ports) {
   TupleSample sample;
-  for (const auto& [port, remaining_ms] : ports) sample.ports.push_back({port, remaining_ms, port, PortHolder::kTimeWait, false});
+  for (const auto& [port, remaining_ms] : ports)
+    sample.ports.push_back({port, remaining_ms, port, PortHolder::kTimeWait, false});
   return sample;
 }
 
@@ -126,7 +127,8 @@ TEST(Forecast, counts_on_known_releases_in_time) {
 TEST(Forecast, counts_ports_that_come_back_without_time_wait) {
   const ReleaseSchedule nothing(TupleSample{}, default_plan(), kGranule);
   EXPECT_FALSE(forecast({14'116, 14'116}, nothing, {10'000, 9'900, 0}, default_plan()).time_to_exhaustion);
-  EXPECT_FALSE(forecast({100, 0}, nothing, {10, 50, 0}, default_plan()).time_to_exhaustion) << "more than arrives cannot return";
+  EXPECT_FALSE(forecast({100, 0}, nothing, {10, 50, 0}, default_plan()).time_to_exhaustion)
+      << "more than arrives cannot return";
 }
 
 TEST(Forecast, follows_growth_beyond_the_horizon) {

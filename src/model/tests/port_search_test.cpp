@@ -19,7 +19,9 @@ double walked(const TupleSample& sample, const PortPlan& plan) {
   for (const auto& use : sample.ports) {
     if (!use.reusable) held.set(use.port);
   }
-  const auto can_give = [&](std::uint32_t port) { return plan.is_usable(static_cast<std::uint16_t>(port)) && !held.test(port); };
+  const auto can_give = [&](std::uint32_t port) {
+    return plan.is_usable(static_cast<std::uint16_t>(port)) && !held.test(port);
+  };
   double before = 0;
   for (std::uint32_t parity = 0; parity < 2; ++parity) {
     std::vector<std::uint32_t> ports;
@@ -59,7 +61,8 @@ TEST(PortSearch, goes_on_where_the_last_one_ended) {
   settings.lo = 40'000;
   settings.hi = 40'009;
   TupleSample sample;
-  for (const int port : {40'002, 40'004}) sample.ports.push_back({1, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
+  for (const int port : {40'002, 40'004})
+    sample.ports.push_back({1, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
   const PortPlan plan(settings, {});
   EXPECT_DOUBLE_EQ(expected_probes(sample, plan, 40'000), 3.0);
   EXPECT_DOUBLE_EQ(expected_probes(sample, plan, 40'006), 1.0);

@@ -20,9 +20,7 @@ using base::Seconds;
 
 constexpr int kClients = 200;
 
-Instant at(double seconds) {
-  return Instant(Nanoseconds(std::llround(seconds * 1e9)));
-}
+Instant at(double seconds) { return Instant(Nanoseconds(std::llround(seconds * 1e9))); }
 
 /// Uniform draws that are the same on every standard library.
 class Dice {
@@ -120,7 +118,7 @@ struct Row {
   std::function<Scene(Dice&)> draw;
 };
 
-/// docs/design/signals.md, "RBI", row by row.
+/// docs/design/bursts.md, row by row.
 std::vector<Row> reference_table() {
   const auto ticks = [](double period, double spread) {
     return [=](Dice& dice) { return in_step(dice, period, spread); };
@@ -186,9 +184,7 @@ void expect_reference_table(const Reader& read) {
   }
 }
 
-TEST(BurstReading, reproduces_the_reference_table_from_exact_pairs) {
-  expect_reference_table(exact);
-}
+TEST(BurstReading, reproduces_the_reference_table_from_exact_pairs) { expect_reference_table(exact); }
 
 TEST(BurstIndex, reproduces_the_reference_table_from_slots) {
   expect_reference_table([](const Scene& scene, BurstWidth width) { return fed(scene).index(width, at(scene.now)); });

@@ -15,9 +15,7 @@ using base::Milliseconds;
 using base::Nanoseconds;
 using base::Seconds;
 
-Instant at(Nanoseconds since_start) {
-  return Instant(since_start);
-}
+Instant at(Nanoseconds since_start) { return Instant(since_start); }
 
 const Instant kAfterwards = at(Seconds(1000));
 

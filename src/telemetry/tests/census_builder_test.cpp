@@ -74,9 +74,9 @@ struct World {
 
 TEST(Census, counts_live_and_time_wait_by_parity) {
   World world;
-  const Sample sample = world.look({socket(40'000, TcpState::kEstablished), socket(40'001, TcpState::kSynSent),
-                                    socket(40'003, TcpState::kCloseWait), mini_socket(40'002, TcpState::kTimeWait, 59'000),
-                                    mini_socket(40'005, TcpState::kFinWait2, 30'000)});
+  const Sample sample = world.look(
+      {socket(40'000, TcpState::kEstablished), socket(40'001, TcpState::kSynSent), socket(40'003, TcpState::kCloseWait),
+       mini_socket(40'002, TcpState::kTimeWait, 59'000), mini_socket(40'005, TcpState::kFinWait2, 30'000)});
   ASSERT_EQ(sample.tuples.size(), 1U);
   const TupleCounts& counts = sample.tuples[0].counts;
   EXPECT_EQ(counts.live, 3U);
@@ -119,8 +119,9 @@ TEST(Census, keeps_destinations_and_sources_apart) {
 
 TEST(Census, takes_sockets_on_a_listeners_port_for_inbound) {
   World world({listener(kLocal, 9000), listener(Address(), 40'002)});
-  const Sample sample = world.look({socket(9000, TcpState::kEstablished, kVenue, 51'000),
-                                    mini_socket(40'002, TcpState::kTimeWait, 1'000), socket(40'002, TcpState::kEstablished)});
+  const Sample sample =
+      world.look({socket(9000, TcpState::kEstablished, kVenue, 51'000), mini_socket(40'002, TcpState::kTimeWait, 1'000),
+                  socket(40'002, TcpState::kEstablished)});
   EXPECT_TRUE(sample.tuples.empty());
   EXPECT_EQ(sample.plan.locked(), 1U);
   EXPECT_EQ(sample.in_range, 3U) << "two connections and the listener";
@@ -163,8 +164,9 @@ TEST(Census, frees_reusable_time_waits) {
   PortSettings settings = small_range();
   settings.reuse = TimeWaitReuse::kAlways;
   World world({}, settings);
-  const Sample sample = world.look({mini_socket(40'000, TcpState::kTimeWait, 30'000), mini_socket(40'002, TcpState::kTimeWait, 59'500),
-                                    mini_socket(40'004, TcpState::kFinWait2, 100)});
+  const Sample sample =
+      world.look({mini_socket(40'000, TcpState::kTimeWait, 30'000), mini_socket(40'002, TcpState::kTimeWait, 59'500),
+                  mini_socket(40'004, TcpState::kFinWait2, 100)});
   const TupleCounts& counts = sample.tuples[0].counts;
   EXPECT_EQ(counts.time_wait, 3U);
   EXPECT_EQ(counts.time_wait_reusable, 1U);
@@ -255,7 +257,8 @@ TEST(Census, keeps_free_and_used_ports_equal_to_the_capacity) {
     settings.hi = 40'063;
     settings.reuse = static_cast<TimeWaitReuse>(*rc::gen::inRange(0, 3));
     std::vector<SocketRow> owners;
-    for (const auto port : *rc::gen::container<std::vector<std::uint16_t>>(rc::gen::inRange<std::uint16_t>(39'990, 40'080))) {
+    for (const auto port :
+         *rc::gen::container<std::vector<std::uint16_t>>(rc::gen::inRange<std::uint16_t>(39'990, 40'080))) {
       owners.push_back(listener(kLocal, port));
     }
     World world(owners, settings);

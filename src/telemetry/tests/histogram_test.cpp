@@ -84,9 +84,7 @@ std::optional<Quantile> kaplan_meier(const std::vector<Sample>& data, double q) 
   return Quantile{.value = *times.rbegin(), .at_least = true};
 }
 
-TEST(Histogram, is_small) {
-  EXPECT_LE(sizeof(Histogram), 20'000U);
-}
+TEST(Histogram, is_small) { EXPECT_LE(sizeof(Histogram), 20'000U); }
 
 TEST(Histogram, has_no_quantile_when_empty) {
   Histogram histogram;

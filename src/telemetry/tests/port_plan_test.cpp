@@ -67,8 +67,10 @@ TEST(PortPlan, conserves_ports) {
     const auto hi = *rc::gen::inRange<std::uint32_t>(lo, 65'536);
     PortSettings settings = range(static_cast<std::uint16_t>(lo), static_cast<std::uint16_t>(hi));
     PortSet owned;
-    for (const auto port : *rc::gen::container<std::vector<std::uint16_t>>(rc::gen::arbitrary<std::uint16_t>())) owned.set(port);
-    for (const auto port : *rc::gen::container<std::vector<std::uint16_t>>(rc::gen::arbitrary<std::uint16_t>())) settings.reserved.set(port);
+    for (const auto port : *rc::gen::container<std::vector<std::uint16_t>>(rc::gen::arbitrary<std::uint16_t>()))
+      owned.set(port);
+    for (const auto port : *rc::gen::container<std::vector<std::uint16_t>>(rc::gen::arbitrary<std::uint16_t>()))
+      settings.reserved.set(port);
     const PortPlan plan(settings, owned);
     RC_ASSERT(plan.size() == plan.reserved() + plan.locked() + plan.capacity());
     RC_ASSERT(plan.usable().count() == plan.capacity());

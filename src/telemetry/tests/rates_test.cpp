@@ -2,7 +2,6 @@
 #include "telemetry/rates.h"
 
 #include <cmath>
-
 #include <gtest/gtest.h>
 
 namespace tidewaiter::telemetry {
@@ -18,7 +17,9 @@ TupleSample with(std::vector<PortUse> ports) {
 }
 
 PortUse live(std::uint16_t port, std::uint64_t cookie) { return {cookie, 0, port, PortHolder::kLive, false}; }
-PortUse time_wait(std::uint16_t port, std::uint64_t cookie) { return {cookie, 50'000, port, PortHolder::kTimeWait, false}; }
+PortUse time_wait(std::uint16_t port, std::uint64_t cookie) {
+  return {cookie, 50'000, port, PortHolder::kTimeWait, false};
+}
 
 void expect_flow(const TupleSample& before, const TupleSample& after, std::uint32_t opened, std::uint32_t to_time_wait,
                  std::uint32_t closed_free) {
@@ -30,15 +31,15 @@ void expect_flow(const TupleSample& before, const TupleSample& after, std::uint3
 
 TEST(PortFlow, sees_each_way_a_port_can_change_hands) {
   expect_flow(with({}), with({live(1, 1)}), 1, 0, 0);
-  expect_flow(with({}), with({time_wait(1, 1)}), 1, 1, 0);                  // opened and closed between the looks
-  expect_flow(with({live(1, 1)}), with({live(1, 1)}), 0, 0, 0);             // the same connection
-  expect_flow(with({live(1, 1)}), with({live(1, 2)}), 1, 0, 1);             // reset, and the port given again
-  expect_flow(with({live(1, 1)}), with({time_wait(1, 2)}), 0, 1, 0);        // closed
-  expect_flow(with({live(1, 1)}), with({}), 0, 0, 1);                       // reset, or the peer closed first
-  expect_flow(with({time_wait(1, 1)}), with({time_wait(1, 1)}), 0, 0, 0);   // still waiting
-  expect_flow(with({time_wait(1, 1)}), with({time_wait(1, 2)}), 1, 1, 0);   // released, given, closed
-  expect_flow(with({time_wait(1, 1)}), with({live(1, 2)}), 1, 0, 0);        // released or reused, and given
-  expect_flow(with({time_wait(1, 1)}), with({}), 0, 0, 0);                  // released
+  expect_flow(with({}), with({time_wait(1, 1)}), 1, 1, 0);                 // opened and closed between the looks
+  expect_flow(with({live(1, 1)}), with({live(1, 1)}), 0, 0, 0);            // the same connection
+  expect_flow(with({live(1, 1)}), with({live(1, 2)}), 1, 0, 1);            // reset, and the port given again
+  expect_flow(with({live(1, 1)}), with({time_wait(1, 2)}), 0, 1, 0);       // closed
+  expect_flow(with({live(1, 1)}), with({}), 0, 0, 1);                      // reset, or the peer closed first
+  expect_flow(with({time_wait(1, 1)}), with({time_wait(1, 1)}), 0, 0, 0);  // still waiting
+  expect_flow(with({time_wait(1, 1)}), with({time_wait(1, 2)}), 1, 1, 0);  // released, given, closed
+  expect_flow(with({time_wait(1, 1)}), with({live(1, 2)}), 1, 0, 0);       // released or reused, and given
+  expect_flow(with({time_wait(1, 1)}), with({}), 0, 0, 0);                 // released
 }
 
 TEST(PortFlow, compares_unsorted_looks_port_by_port) {
