@@ -51,7 +51,7 @@ class Pipeline {
 
   [[nodiscard]] telemetry::Sample built() {
     telemetry::Sample sample;
-    telemetry::CensusBuilder builder(plan_, listeners_);
+    telemetry::CensusBuilder builder(ports_, listeners_);
     parse(datagrams_, builder);
     builder.finish(sample);
     return sample;
@@ -92,7 +92,7 @@ class Pipeline {
 
  private:
   Datagrams datagrams_;
-  telemetry::PortPlan plan_;
+  telemetry::PortSettings ports_;
   telemetry::ListenerBuilder listeners_;
   model::OutlookOptions options_;
   telemetry::Sample sample_;

@@ -77,7 +77,9 @@ std::string kernels_page() {
   std::string page = fmt::format(
       "{}# Kernels\n\nWhat each kernel gives, by its mainline version. A distribution may have ported a feature back; "
       "where a "
-      "setting proves it, Tidewaiter goes by the setting (marked *proof*).\n\n| feature | since |",
+      "setting proves it, Tidewaiter goes by the setting (marked *proof*). The tests replay what 5.10, 6.1, 6.12 and "
+      "6.18 really "
+      "answered (tests/golden/kernels).\n\n| feature | since |",
       kGenerated);
   const auto kernels = kernel::supported_kernels();
   for (const auto& supported : kernels) page += fmt::format(" {} |", supported.label);

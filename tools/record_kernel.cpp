@@ -6,7 +6,6 @@
 //   sys/…, net/…    the files under /proc that the kernel room reads; a file that this kernel lacks is not written
 //   *.dump          the datagrams of one sock_diag dump, each with its length before it (32 bits, little endian)
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -15,9 +14,9 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <thread>
 #include <vector>
 
+#include "kernel/diag_socket.h"
 #include "kernel/diag_wire.h"
 #include "kernel/host.h"
 #include "kernel/network_settings.h"
@@ -49,7 +48,7 @@ FileDescriptor must(base::Result<FileDescriptor> result) {
   std::exit(3);
 }
 
-/// The sockets that the golden census describes (tests/golden/kernels/census.txt).
+/// The sockets that the golden census describes (src/kernel/tests/recorded_kernels_test.cpp).
 std::vector<FileDescriptor> make_sockets() {
   std::vector<FileDescriptor> open;
   const Address loopback6 = *telemetry::parse_address("::1");
@@ -83,6 +82,26 @@ std::vector<FileDescriptor> make_sockets() {
   open.push_back(must(testing::bind_only(kLoopback, 40'200)));
   for (auto* listener : {&four, &dual, &in_range}) open.push_back(std::move(*listener));
   return open;
+}
+
+/// Notes whether a FIN is still on its way.
+class Settling final : public telemetry::RowSink {
+ public:
+  void on_row(const telemetry::SocketRow&) override { is_settled = false; }
+  void on_restart() override { is_settled = true; }
+  bool is_settled = true;
+};
+
+/// The ACK of a FIN is delayed: looks until nobody waits for one.
+void settle() {
+  while (true) {
+    Settling sink;
+    auto socket = kernel::DiagSocket::open();
+    if (!socket) return;
+    const DiagRequest request{
+        StateMask(TcpState::kFinWait1, TcpState::kLastAck, TcpState::kClosing), kernel::DiagExtension::kNone, {}, {}};
+    if (!socket->dump(request, sink) || sink.is_settled) return;
+  }
 }
 
 void write_file(const std::filesystem::path& path, std::string_view text) {
@@ -142,7 +161,7 @@ int main(int argc, char** argv) {
     if (auto set = network->set(name, value); !set) fmt::print(stderr, "record_kernel: {}\n", set.error().message());
   }
   const auto sockets = make_sockets();
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // the ACK of a FIN is delayed: until then FIN_WAIT1
+  settle();
   utsname names{};
   uname(&names);
   const auto version = kernel::parse_kernel_version(names.release);

@@ -12,29 +12,40 @@ namespace {
 using telemetry::TcpState;
 
 constexpr StateMask kListening(TcpState::kListen);
-constexpr StateMask kOwners(TcpState::kListen, TcpState::kBoundInactive);
 constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, TcpState::kSynReceived,
                                  TcpState::kFinWait1, TcpState::kFinWait2, TcpState::kTimeWait, TcpState::kCloseWait,
                                  TcpState::kLastAck, TcpState::kClosing);
+// Kernels before 6.8 pass over the last one and list no bound idle socket.
+constexpr StateMask kConnectionsAndBound = kConnections | StateMask(TcpState::kBoundInactive);
 
-/// Rows of the extra passes, handed to one member function of the listeners.
-class ListenerRows final : public telemetry::RowSink {
+/// SYN_RECV sockets, for the listener that they knock at.
+class HalfOpenRows final : public telemetry::RowSink {
  public:
-  using Take = void (telemetry::ListenerBuilder::*)(const telemetry::SocketRow&);
-  ListenerRows(telemetry::ListenerBuilder& listeners, Take take) : listeners_(listeners), take_(take) {}
-  void on_row(const telemetry::SocketRow& row) override { (listeners_.*take_)(row); }
-  void on_restart() override { listeners_.forget_half_open(); }
+  explicit HalfOpenRows(telemetry::ListenerBuilder& listeners) : listeners_(listeners) {}
+  void on_row(const telemetry::SocketRow& row) override { listeners_.add_half_open(row); }
+  void on_restart() override { listeners_.expect_half_open(); }
 
  private:
   telemetry::ListenerBuilder& listeners_;
-  Take take_;
+};
+
+/// Connections that wait for accept(). The longest wait is kept, so seeing some of them twice changes nothing.
+class WaitingRows final : public telemetry::RowSink {
+ public:
+  explicit WaitingRows(telemetry::ListenerBuilder& listeners) : listeners_(listeners) {}
+  void on_row(const telemetry::SocketRow& row) override { listeners_.add_waiting(row); }
+  void on_restart() override {}
+
+ private:
+  telemetry::ListenerBuilder& listeners_;
 };
 
 /// Listeners' ports that no tuple can use, as far as a filter can name them.
-std::vector<std::uint16_t> ports_to_leave_out(const telemetry::PortSet& listening, const telemetry::PortPlan& plan) {
+std::vector<std::uint16_t> ports_to_leave_out(const telemetry::PortSet& listening,
+                                              const telemetry::PortSettings& settings) {
   std::vector<std::uint16_t> ports;
   for (std::uint32_t port = 1; port < telemetry::PortSet::kPorts; ++port) {
-    if (!listening.test(port) || plan.is_in_range(static_cast<std::uint16_t>(port))) continue;
+    if (!listening.test(port) || (port >= settings.lo && port <= settings.hi)) continue;
     ports.push_back(static_cast<std::uint16_t>(port));
     if (ports.size() > kMaximumFilterPorts) return {};
   }
@@ -108,7 +119,7 @@ base::Result<void> Census::look_at_queues(bool half_open_counted, telemetry::Lis
   }
   if (!half_open_counted) {
     listeners.expect_half_open();
-    ListenerRows half_open(listeners, &telemetry::ListenerBuilder::add_half_open);
+    HalfOpenRows half_open(listeners);
     ++sample.cost.passes;
     if (auto done = dump({StateMask(TcpState::kSynReceived), DiagExtension::kNone, {}, {}}, half_open, sample.cost);
         !done) {
@@ -118,7 +129,7 @@ base::Result<void> Census::look_at_queues(bool half_open_counted, telemetry::Lis
   DiagRequest request{StateMask(TcpState::kEstablished, TcpState::kCloseWait), DiagExtension::kTcpInfo, {}, {}};
   request.only_ports = listeners.waiting_ports();
   if (request.only_ports.size() > kMaximumFilterPorts) request.only_ports.clear();
-  ListenerRows waiting(listeners, &telemetry::ListenerBuilder::add_waiting);
+  WaitingRows waiting(listeners);
   ++sample.cost.passes;
   return dump(request, waiting, sample.cost);
 }
@@ -140,22 +151,20 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   }
   const bool is_full = is_full_look(sample);
 
+  // A dump of LISTEN alone does not walk the table of connections: it costs next to nothing.
   telemetry::ListenerBuilder listeners;
-  if (auto done = dump({is_full ? kOwners : kListening, DiagExtension::kSocketMemory, {}, {}}, listeners, sample.cost);
-      !done) {
-    return tl::unexpected(done.error());
-  }
-  sample.plan = telemetry::PortPlan(*ports, listeners.owned_ports());
+  const DiagRequest listening{kListening, DiagExtension::kSocketMemory, {}, {}};
+  if (auto done = dump(listening, listeners, sample.cost); !done) return tl::unexpected(done.error());
   if (is_full) listeners.expect_half_open();
 
-  telemetry::CensusBuilder builder(sample.plan, listeners);
-  DiagRequest everything{kConnections, DiagExtension::kNone, {}, {}};
-  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), sample.plan);
+  telemetry::CensusBuilder builder(*ports, listeners);
+  DiagRequest everything{is_full ? kConnectionsAndBound : kConnections, DiagExtension::kNone, {}, {}};
+  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), *ports);
   ++sample.cost.passes;
   if (auto done = dump(everything, builder, sample.cost); !done) return tl::unexpected(done.error());
 
-  if (auto done = look_at_queues(is_full, listeners, sample); !done) return tl::unexpected(done.error());
   builder.finish(sample);
+  if (auto done = look_at_queues(is_full, listeners, sample); !done) return tl::unexpected(done.error());
   sample.listeners = listeners.finish();
   return sample;
 }

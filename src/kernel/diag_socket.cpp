@@ -17,6 +17,15 @@ constexpr std::size_t kDatagramBytes = 64 * 1024;  // the kernel fills at most 3
 constexpr int kMaximumRestarts = 3;
 constexpr timeval kReceiveTimeout{5, 0};  // a dump that says nothing for so long never will
 
+/// Without its modules the kernel answers a dump with EOPNOTSUPP (inet_diag) or ENOENT (tcp_diag).
+base::Error explained(base::Error error) {
+  if (error.system_errno == EOPNOTSUPP || error.system_errno == ENOENT) {
+    error.code = base::ErrorCode::kUnavailable;
+    error.hint = "this kernel cannot list TCP sockets as it is: load its module tcp_diag (modprobe tcp_diag)";
+  }
+  return error;
+}
+
 }  // namespace
 
 base::Result<DiagSocket> DiagSocket::open() {
@@ -85,8 +94,8 @@ base::Result<DiagSocket::Outcome> DiagSocket::dump_once(const DiagRequest& reque
     if (!*length) {
       outcome = Outcome::kOverrun;
     } else {
-      const auto chunk = parse_dump(std::span(buffer_).first(**length), sequence_, sink);
-      if (!chunk) return tl::unexpected(chunk.error());
+      auto chunk = parse_dump(std::span(buffer_).first(**length), sequence_, sink);
+      if (!chunk) return tl::unexpected(explained(std::move(chunk).error()));
       cost.rows += chunk->rows;
       cost.unknown += chunk->unknown;
       if (chunk->is_interrupted && outcome == Outcome::kComplete) outcome = Outcome::kInterrupted;

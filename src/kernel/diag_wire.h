@@ -18,6 +18,10 @@ class StateMask {
   template <class... States>
   constexpr explicit StateMask(States... states) : bits_((0U | ... | (1U << static_cast<unsigned>(states)))) {}
   [[nodiscard]] constexpr std::uint32_t bits() const { return bits_; }
+  friend constexpr StateMask operator|(StateMask left, StateMask right) {
+    left.bits_ |= right.bits_;
+    return left;
+  }
 
  private:
   std::uint32_t bits_ = 0;

@@ -56,13 +56,14 @@ constexpr std::array<KernelFeature, 9> kFeatures{{
      "commit d57f4b874946"},
 }};
 
-constexpr std::array<SupportedKernel, 8> kKernels{{
+constexpr std::array<SupportedKernel, 9> kKernels{{
     {"4.18 (RHEL 8)", {4, 18, 0}},
     {"5.10 (Debian 11)", {5, 10, 0}},
     {"5.14 (RHEL 9)", {5, 14, 0}},
     {"6.1 (Debian 12)", {6, 1, 0}},
     {"6.3", {6, 3, 0}},
     {"6.8 (Ubuntu 24.04)", {6, 8, 0}},
+    {"6.12 (Debian 13)", {6, 12, 0}},
     {"6.15", {6, 15, 0}},
     {"6.18", {6, 18, 0}},
 }};

@@ -16,6 +16,7 @@ constexpr double kHigh = 0.7;              // of a ratio: worth a colour
 constexpr double kMiddle = 0.4;
 constexpr auto kSoon = base::Seconds(60);
 constexpr std::uint32_t kLateAcceptMs = 1000;
+constexpr double kNoDemand = 0.05;  // per second: would be shown as 0.0
 
 std::string percent(const std::optional<double>& ratio) { return ratio ? fmt::format("{:.1f} %", *ratio * 100) : "–"; }
 
@@ -107,6 +108,15 @@ std::string release_strip(const model::Outlook& outlook, const Style& style) {
   return strip(style, columns);
 }
 
+std::string forecast_text(const model::Outlook& outlook) {
+  std::string text =
+      *outlook.demand_per_s < kNoDemand ? "no new connects" : fmt::format("{:.1f} connects/s", *outlook.demand_per_s);
+  const std::optional<base::Nanoseconds> cliff =
+      outlook.is_past_cliff ? base::Nanoseconds(0) : outlook.forecast->time_to_cliff;
+  if (!cliff && !outlook.forecast->time_to_exhaustion) return text + ": never runs short at this rate";
+  return text + fmt::format(": cliff {}, exhausted {}", in_time(cliff), in_time(outlook.forecast->time_to_exhaustion));
+}
+
 std::string tuple_rows(const TupleView& view, const telemetry::PortPlan& plan, const Style& style) {
   const auto& counts = view.sample->counts;
   const auto& outlook = view.outlook;
@@ -122,13 +132,7 @@ std::string tuple_rows(const TupleView& view, const telemetry::PortPlan& plan, c
           fit_right(style, fmt::format("{:.0f} %", outlook.pressure.ppr_preferred.value_or(1.0) * 100), 6) + "   " +
           fit_left(style, parity_name(plan, false), 5) + paint(style, tone_of(other), bar(style, other, kBarColumns)) +
           fit_right(style, fmt::format("{:.0f} %", other * 100), 6) + "   " + release_strip(outlook, style) + "\n";
-  if (outlook.forecast) {
-    rows += paint(style, Tone::kFaint,
-                  fmt::format("         {:.1f} connects/s, cliff {}, exhausted {}", *outlook.demand_per_s,
-                              outlook.is_past_cliff ? "now" : in_time(outlook.forecast->time_to_cliff),
-                              in_time(outlook.forecast->time_to_exhaustion))) +
-            "\n";
-  }
+  if (outlook.forecast) rows += paint(style, Tone::kFaint, "         " + forecast_text(outlook)) + "\n";
   return rows;
 }
 

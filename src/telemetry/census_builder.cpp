@@ -43,10 +43,15 @@ void count_ports(const PortPlan& plan, const std::vector<PortUse>& ports, TupleC
   }
 }
 
+/// Asked for by kBoundInactive, such sockets are listed with the state that they have: closed.
+bool is_bound_idle(const SocketRow& row) {
+  return row.state == TcpState::kBoundInactive || row.state == TcpState::kClose;
+}
+
 }  // namespace
 
 void ListenerBuilder::on_row(const SocketRow& row) {
-  if (row.state == TcpState::kBoundInactive || row.state == TcpState::kClose) {
+  if (is_bound_idle(row)) {
     if (row.local_port != 0) owned_ports_.set(row.local_port);
     return;
   }
@@ -79,10 +84,11 @@ std::vector<std::uint16_t> ListenerBuilder::waiting_ports() const {
 
 void ListenerBuilder::expect_half_open() {
   half_open_expected_ = true;
-  forget_half_open();
+  for (auto& [key, listener] : listeners_) listener.half_open = 0;
 }
 
-void ListenerBuilder::forget_half_open() {
+void ListenerBuilder::forget_rows() {
+  owned_ports_ = listener_ports_;
   if (!half_open_expected_) return;
   for (auto& [key, listener] : listeners_) listener.half_open = 0;
 }
@@ -123,7 +129,8 @@ std::uint32_t ListenerBuilder::listening_sockets_in(const PortSettings& settings
   return sockets;
 }
 
-CensusBuilder::CensusBuilder(const PortPlan& plan, ListenerBuilder& listeners) : plan_(plan), listeners_(listeners) {
+CensusBuilder::CensusBuilder(const PortSettings& settings, ListenerBuilder& listeners)
+    : plan_(settings, listeners.owned_ports()), listeners_(listeners) {
   index_.reserve(256);
 }
 
@@ -131,7 +138,7 @@ void CensusBuilder::on_restart() {
   index_.clear();
   tuples_.clear();
   in_range_ = in_range_time_wait_ = 0;
-  listeners_.forget_half_open();
+  listeners_.forget_rows();
 }
 
 TupleSample& CensusBuilder::sample_of(const SocketRow& row) {
@@ -142,6 +149,10 @@ TupleSample& CensusBuilder::sample_of(const SocketRow& row) {
 }
 
 void CensusBuilder::on_row(const SocketRow& row) {
+  if (is_bound_idle(row)) {
+    listeners_.on_row(row);
+    return;
+  }
   if (plan_.is_in_range(row.local_port)) {
     ++in_range_;
     if (row.is_mini_socket()) ++in_range_time_wait_;
@@ -173,13 +184,20 @@ void CensusBuilder::on_row(const SocketRow& row) {
 }
 
 void CensusBuilder::finish(Sample& sample) {
+  const std::uint32_t locked_by_listeners = plan_.locked();
+  plan_ = PortPlan(plan_.settings(), listeners_.owned_ports());
+  const bool has_bound_idle = plan_.locked() != locked_by_listeners;
   PortSet seen;
   for (TupleSample& tuple : tuples_) {
+    if (has_bound_idle) std::erase_if(tuple.ports, [&](const PortUse& use) { return !plan_.is_usable(use.port); });
     if (has_duplicate(tuple.ports, seen)) keep_one_per_port(tuple.ports, seen);
     count_ports(plan_, tuple.ports, tuple.counts);
   }
+  std::erase_if(tuples_,
+                [](const TupleSample& tuple) { return tuple.ports.empty() && tuple.counts.outside_range == 0; });
   std::sort(tuples_.begin(), tuples_.end(),
             [](const TupleSample& left, const TupleSample& right) { return left.tuple < right.tuple; });
+  sample.plan = plan_;
   sample.tuples = std::move(tuples_);
   sample.in_range = in_range_ + listeners_.listening_sockets_in(plan_.settings());
   sample.in_range_time_wait = in_range_time_wait_;

@@ -12,9 +12,8 @@
 
 namespace tidewaiter::telemetry {
 
-/// First half of a look: who listens, and which ports are locked for everybody.
-///
-/// Feed it the LISTEN and bound-inactive rows, then ask for the plan. Thread: the caller's.
+/// First half of a look: who listens, and which ports are locked for everybody. Feed it the LISTEN rows.
+/// Thread: the caller's.
 class ListenerBuilder final : public RowSink {
  public:
   void on_row(const SocketRow& row) override;
@@ -34,7 +33,9 @@ class ListenerBuilder final : public RowSink {
 
   /// Starts the half-open counts at 0: the rows that follow contain every SYN_RECV socket. Until then they are absent.
   void expect_half_open();
-  void forget_half_open();
+
+  /// Forgets what came after the LISTEN rows: half-open sockets and bound idle ones.
+  void forget_rows();
 
   /// A SYN_RECV row: counts for the listener of its local address, else for the wildcard listener of its port.
   void add_half_open(const SocketRow& row);
@@ -56,24 +57,26 @@ class ListenerBuilder final : public RowSink {
 };
 
 /// Second half: folds every other row into destination tuples. One pass, no order of rows assumed; a port that shows
-/// up twice in a tuple counts once (a live socket wins over its TIME_WAIT).
+/// up twice in a tuple counts once (a live socket wins over its TIME_WAIT). Rows of bound idle sockets may be among
+/// them: their ports are locked like those of listeners.
 ///
 /// Memory: 16 bytes per port in use and about 200 per tuple. Thread: the caller's.
 class CensusBuilder final : public RowSink {
  public:
-  /// Both must outlive the builder; `listeners` receives half-open rows.
-  CensusBuilder(const PortPlan& plan, ListenerBuilder& listeners);
+  /// `listeners` must outlive the builder, and know every LISTEN socket already; it receives half-open rows and bound
+  /// idle sockets.
+  CensusBuilder(const PortSettings& settings, ListenerBuilder& listeners);
 
   void on_row(const SocketRow& row) override;
   void on_restart() override;
 
-  /// Moves tuples and literal counts into `sample`. The builder is empty afterwards.
+  /// Moves plan, tuples and literal counts into `sample`. The builder is empty afterwards.
   void finish(Sample& sample);
 
  private:
   TupleSample& sample_of(const SocketRow& row);
 
-  const PortPlan& plan_;
+  PortPlan plan_;  ///< as far as it is known while rows come: listeners lock their ports
   ListenerBuilder& listeners_;
   std::unordered_map<Tuple, std::uint32_t> index_;
   std::vector<TupleSample> tuples_;

@@ -35,8 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   settings.hi = 40'255;
   settings.reuse = static_cast<telemetry::TimeWaitReuse>(flags >> 1 & 1);
   telemetry::Sample sample;
-  sample.plan = telemetry::PortPlan(settings, listeners.owned_ports());
-  telemetry::CensusBuilder builder(sample.plan, listeners);
+  telemetry::CensusBuilder builder(settings, listeners);
   const auto chunk = kernel::parse_dump(datagram, 1, builder);
   builder.finish(sample);
   std::size_t ports = 0;

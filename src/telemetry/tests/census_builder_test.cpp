@@ -57,19 +57,18 @@ struct World {
   explicit World(const std::vector<SocketRow>& owners = {}, const PortSettings& settings = small_range()) {
     for (const SocketRow& row : owners) listeners.on_row(row);
     listeners.expect_half_open();
-    plan = PortPlan(settings, listeners.owned_ports());
+    port_settings = settings;
   }
   Sample look(const std::vector<SocketRow>& rows) {
-    CensusBuilder builder(plan, listeners);
+    CensusBuilder builder(port_settings, listeners);
     for (const SocketRow& row : rows) builder.on_row(row);
     Sample sample;
-    sample.plan = plan;
     builder.finish(sample);
     sample.listeners = listeners.finish();
     return sample;
   }
   ListenerBuilder listeners;
-  PortPlan plan;
+  PortSettings port_settings;
 };
 
 TEST(Census, counts_live_and_time_wait_by_parity) {
@@ -128,17 +127,25 @@ TEST(Census, takes_sockets_on_a_listeners_port_for_inbound) {
   EXPECT_EQ(sample.in_range_time_wait, 1U);
 }
 
-TEST(Census, subtracts_no_port_twice) {
-  SocketRow bound;
-  bound.local = kLocal;
-  bound.local_port = 40'004;
-  bound.state = TcpState::kBoundInactive;
-  World world({bound});
-  EXPECT_EQ(world.plan.locked(), 1U);
-  const Sample sample = world.look({socket(40'004, TcpState::kEstablished), socket(40'006, TcpState::kEstablished)});
-  ASSERT_EQ(sample.tuples.size(), 1U);
-  EXPECT_EQ(sample.tuples[0].counts.live, 1U);
-  EXPECT_EQ(pressure_of(sample.tuples[0], sample.plan).free, 6U);
+TEST(Census, subtracts_no_port_twice_wherever_bound_idle_sockets_come_in_the_dump) {
+  // Kernels list them with the state that they have: closed.
+  for (const TcpState state : {TcpState::kClose, TcpState::kBoundInactive}) {
+    SocketRow bound;
+    bound.local = kLocal;
+    bound.local_port = 40'004;
+    bound.state = state;
+    const auto on_its_port = socket(40'004, TcpState::kEstablished);
+    const auto beside = socket(40'006, TcpState::kEstablished);
+    const auto only_there = socket(40'004, TcpState::kEstablished, kVenue, 9001);
+    for (const auto& rows :
+         {std::vector{bound, on_its_port, beside, only_there}, std::vector{on_its_port, beside, only_there, bound}}) {
+      const Sample sample = World().look(rows);
+      EXPECT_EQ(sample.plan.locked(), 1U);
+      ASSERT_EQ(sample.tuples.size(), 1U);
+      EXPECT_EQ(sample.tuples[0].counts.live, 1U);
+      EXPECT_EQ(pressure_of(sample.tuples[0], sample.plan).free, 6U);
+    }
+  }
 }
 
 TEST(Census, shows_ports_that_connect_never_gives_as_outside) {
@@ -191,10 +198,13 @@ TEST(Census, has_no_ratio_without_a_usable_port) {
 
 TEST(Census, starts_again_when_the_dump_does) {
   World world({listener(kLocal, 9000)});
-  CensusBuilder builder(world.plan, world.listeners);
+  CensusBuilder builder(world.port_settings, world.listeners);
   SocketRow half_open = socket(9000, TcpState::kSynReceived, kVenue, 51'000);
   builder.on_row(socket(40'000, TcpState::kEstablished));
   builder.on_row(half_open);
+  SocketRow bound;
+  bound.local_port = 40'004;
+  builder.on_row(bound);
   builder.on_restart();
   builder.on_row(socket(40'002, TcpState::kEstablished));
   builder.on_row(half_open);
@@ -202,6 +212,7 @@ TEST(Census, starts_again_when_the_dump_does) {
   builder.finish(sample);
   ASSERT_EQ(sample.tuples.size(), 1U);
   EXPECT_EQ(sample.tuples[0].counts.live, 1U);
+  EXPECT_EQ(sample.plan.locked(), 0U);
   EXPECT_EQ(world.listeners.finish()[0].half_open, 1U);
 }
 
