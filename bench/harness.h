@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -74,11 +75,12 @@ struct CommandCost {
   [[nodiscard]] base::Nanoseconds cpu() const { return user + system; }
 };
 
-/// The peak of a program is never below what the caller held when it made the program (the kernel carries the mark
-/// through exec): callers that care stay small.
+/// What becomes of a program's standard output.
 enum class Output : std::uint8_t { kDiscard, kCapture };
 
-/// Runs argv[0], an absolute path, to its end. Errors: it could not start, or its exit status is not 0.
+/// Runs argv[0], an absolute path, to its end. The resident peak of a program is never below what the caller held when
+/// it started the program, because the kernel carries the mark through exec: callers who care stay small.
+/// Errors: it could not start, or its exit status is not 0.
 [[nodiscard]] base::Result<CommandCost> run_command(const std::vector<std::string>& argv,
                                                     Output output = Output::kDiscard);
 

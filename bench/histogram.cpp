@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/histogram.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <random>
 
 #include "bench/question.h"
