@@ -56,7 +56,7 @@ class CensusCommand final : public Question {
     auto farm = SocketFarm::build(kSockets);
     if (!farm) return report.skip(name(), farm.error());
     if (ss_.front().empty()) {
-      report.skip("census_command: beside ss", "there is no ss in PATH");
+      report.skip("census --json; beside ss -tan", "there is no ss in PATH");
     } else {
       measure_rows(*farm, report, "census --json; beside ss -tan", [&] { return beside_ss(); });
       measure_rows(*farm, report, "census --json --full; beside ss -tan", [&] { return full_beside_ss(); });
@@ -64,7 +64,11 @@ class CensusCommand final : public Question {
                    [&] { return floor_beside_ss(); });
       measure_rows(*farm, report, "census --json --interval; beside ss -tan", [&] { return two_looks_beside_ss(); });
     }
-    measure_rows(*farm, report, "census --json; beside a pipeline", [&] { return beside_pipelines(); });
+    if (find_program("awk").empty() || find_program("sort").empty() || find_program("uniq").empty()) {
+      report.skip("census --json; beside a pipeline", "awk, sort and uniq are not all in PATH");
+    } else {
+      measure_rows(*farm, report, "census --json; beside a pipeline", [&] { return beside_pipelines(); });
+    }
     measure_rows(*farm, report, "census --json; the kernel's share", [&] { return kernel_share(); });
   }
 

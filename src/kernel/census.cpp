@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/stopwatch.h"
+#include "kernel/host.h"
 
 namespace tidewaiter::kernel {
 namespace {
@@ -79,14 +80,8 @@ base::Result<telemetry::Sample> Census::look(base::Moment now) {
   return sample;
 }
 
-bool Census::is_full_look(telemetry::Sample& sample) const {
+bool Census::is_full_look(const Counters& counters, telemetry::Sample& sample) const {
   if (options_.depth == LookDepth::kFull) return true;
-  Counters counters;
-  for (const char* file : {"/proc/thread-self/net/sockstat", "/proc/thread-self/net/sockstat6"}) {
-    const auto text = read_file(file);
-    if (!text) continue;
-    if (auto parsed = parse_sockstat(*text)) counters.merge(std::move(*parsed));
-  }
   const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
                        counters.get("TCP6.inuse").value_or(0);
   if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= options_.full_up_to_sockets) return true;
@@ -149,7 +144,12 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   for (const char* name : {"ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps"}) {
     if (const auto reason = settings.absent.find(name); reason != settings.absent.end()) sample.absent.insert(*reason);
   }
-  const bool is_full = is_full_look(sample);
+  const NetworkCounters counters = read_network_counters();
+  const auto version = running_kernel();
+  sample.kernel = {version ? version->to_string() : "", kernel_hz()};
+  sample.settings = settings.numbers();
+  sample.counters = handshake_counters(counters.values);
+  const bool is_full = is_full_look(counters.values, sample);
 
   // A dump of LISTEN alone does not walk the table of connections: it costs next to nothing.
   telemetry::ListenerBuilder listeners;

@@ -50,7 +50,7 @@ class Census {
 
  private:
   [[nodiscard]] base::Result<telemetry::Sample> look_inside(base::Moment now);
-  [[nodiscard]] bool is_full_look(telemetry::Sample& sample) const;
+  [[nodiscard]] bool is_full_look(const Counters& counters, telemetry::Sample& sample) const;
   [[nodiscard]] base::Result<void> dump(const DiagRequest& request, telemetry::RowSink& sink,
                                         telemetry::LookCost& cost);
   [[nodiscard]] base::Result<void> look_at_queues(bool half_open_counted, telemetry::ListenerBuilder& listeners,

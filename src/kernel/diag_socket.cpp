@@ -13,7 +13,8 @@ namespace tidewaiter::kernel {
 namespace {
 
 constexpr int kReceiveBufferBytes = 1 << 20;
-constexpr std::size_t kDatagramBytes = 64 * 1024;  // the kernel fills at most 32 KiB per datagram of a dump
+constexpr std::size_t kDatagramBytes =
+    std::size_t{64} * 1024;  // the kernel fills at most 32 KiB per datagram of a dump
 constexpr int kMaximumRestarts = 3;
 constexpr timeval kReceiveTimeout{5, 0};  // a dump that says nothing for so long never will
 
@@ -29,12 +30,24 @@ base::Error explained(base::Error error) {
 }  // namespace
 
 base::Result<DiagSocket> DiagSocket::open() {
+  base::FileDescriptor socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  if (!socket.is_open()) return base::fail_errno(errno, "open a sock_diag socket");
+  // Best effort: root may go beyond net.core.rmem_max, others get what it allows.
+  if (setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes, sizeof kReceiveBufferBytes) != 0) {
+    setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBufferBytes, sizeof kReceiveBufferBytes);
+  }
+  sockaddr_nl kernel{};
+  kernel.nl_family = AF_NETLINK;
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) != 0) {
+    return base::fail_errno(errno, "connect to sock_diag");
+  }
+  return over(std::move(socket));
+}
+
+DiagSocket DiagSocket::over(base::FileDescriptor connected) {
   DiagSocket result;
-  result.socket_ = base::FileDescriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  if (!result.socket_.is_open()) return base::fail_errno(errno, "open a sock_diag socket");
-  const int descriptor = result.socket_.get();
-  setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &kReceiveBufferBytes, sizeof kReceiveBufferBytes);  // best effort
-  setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &kReceiveTimeout, sizeof kReceiveTimeout);
+  setsockopt(connected.get(), SOL_SOCKET, SO_RCVTIMEO, &kReceiveTimeout, sizeof kReceiveTimeout);
+  result.socket_ = std::move(connected);
   result.buffer_.resize(kDatagramBytes);
   return result;
 }
@@ -57,11 +70,8 @@ base::Result<DumpCost> DiagSocket::dump(const DiagRequest& request, telemetry::R
 }
 
 base::Result<void> DiagSocket::send(const std::vector<std::byte>& request) {
-  sockaddr_nl kernel{};
-  kernel.nl_family = AF_NETLINK;
-  const ssize_t sent = ::sendto(socket_.get(), request.data(), request.size(), 0,
-                                reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
-  if (sent < 0) return base::fail_errno(errno, "ask sock_diag");
+  if (::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0)
+    return base::fail_errno(errno, "ask sock_diag");
   return {};
 }
 
@@ -74,6 +84,7 @@ base::Result<std::optional<std::size_t>> DiagSocket::receive() {
       return base::fail(base::ErrorCode::kUnavailable, "sock_diag did not answer for 5 s");
     }
     if (length < 0) return base::fail_errno(errno, "receive from sock_diag");
+    if (length == 0) return base::fail(base::ErrorCode::kUnavailable, "sock_diag ended in the middle of a dump");
     if (static_cast<std::size_t>(length) <= buffer_.size()) return static_cast<std::size_t>(length);
     buffer_.resize(static_cast<std::size_t>(length));  // MSG_TRUNC tells the true length; what did not fit is lost
     return std::nullopt;

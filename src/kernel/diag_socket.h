@@ -28,6 +28,9 @@ class DiagSocket {
   /// Opens the socket in the calling thread's namespace. Errors: kUnavailable where the kernel has no inet_diag.
   [[nodiscard]] static base::Result<DiagSocket> open();
 
+  /// Speaks over a socket that is connected already, one datagram a message: for tests that play the kernel.
+  [[nodiscard]] static DiagSocket over(base::FileDescriptor connected);
+
   /// Runs one dump into `sink`. An interrupted or overrun dump is started again, up to 3 times; after that an
   /// interrupted one is taken as it is (its restarts say so) and an overrun one is an error (kUnavailable).
   /// After an error open a new one.

@@ -68,6 +68,16 @@ base::Result<std::string> read_file(const std::string& path) {
   return base::fail(base::ErrorCode::kMalformed, path + ": longer than 4 MiB");
 }
 
+std::map<std::string, std::optional<std::int64_t>> NetworkSettings::numbers() const {
+  std::map<std::string, std::optional<std::int64_t>> numbers;
+  const auto add = [&](std::string_view name, const std::optional<std::uint64_t>& value) {
+    numbers.emplace(name, value ? std::optional(static_cast<std::int64_t>(*value)) : std::nullopt);
+  };
+  add("somaxconn", somaxconn);
+  for (const auto& [file, field] : kNumbers) add(file, this->*field);
+  return numbers;
+}
+
 base::Result<telemetry::PortSettings> NetworkSettings::port_settings() const {
   if (!port_range) {
     const auto reason = absent.find("ip_local_port_range");
@@ -114,6 +124,17 @@ NetworkCounters read_network_counters(const ReadFile& read) {
   add("sockstat", parse_sockstat);
   add("sockstat6", parse_sockstat);
   return counters;
+}
+
+std::map<std::string, std::optional<std::int64_t>> handshake_counters(const Counters& counters) {
+  std::map<std::string, std::optional<std::int64_t>> chosen;
+  for (const char* name :
+       {"Tcp.ActiveOpens", "Tcp.PassiveOpens", "Tcp.AttemptFails", "TcpExt.ListenOverflows", "TcpExt.ListenDrops",
+        "TcpExt.TCPReqQFullDrop", "TcpExt.TCPReqQFullDoCookies", "TcpExt.SyncookiesSent", "TcpExt.SyncookiesRecv",
+        "TcpExt.SyncookiesFailed", "TcpExt.TCPSynRetrans", "TcpExt.TCPTimeWaitOverflow", "TcpExt.TWRecycled"}) {
+    chosen.emplace(name, counters.get(name));
+  }
+  return chosen;
 }
 
 }  // namespace tidewaiter::kernel

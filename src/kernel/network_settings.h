@@ -40,6 +40,9 @@ struct NetworkSettings {
   std::optional<std::uint64_t> fin_timeout_s;
   std::map<std::string, std::string> absent;  ///< sysctl name → reason
 
+  /// The settings that are one number, by the kernel's name for them.
+  [[nodiscard]] std::map<std::string, std::optional<std::int64_t>> numbers() const;
+
   /// What a port plan needs. Errors: kUnavailable when the port range is not known. Reuse that is not known counts as
   /// none, so that no room is shown that may not be there; reserved ports that are not known count as none too, and
   /// `absent` says so.
@@ -55,5 +58,8 @@ struct NetworkCounters {
   std::map<std::string, std::string> absent;  ///< file → reason
 };
 [[nodiscard]] NetworkCounters read_network_counters(const ReadFile& read = read_file);
+
+/// Of those the ones that tell of ports and handshakes, each present or absent.
+[[nodiscard]] std::map<std::string, std::optional<std::int64_t>> handshake_counters(const Counters& counters);
 
 }  // namespace tidewaiter::kernel

@@ -30,6 +30,8 @@ struct Outlook {
   telemetry::Pressure pressure;
   std::array<std::uint32_t, 60> releases_by_second{};  ///< nominal_releases()
   base::Nanoseconds expected_search{0};  ///< what the port search of the next connect() is expected to cost
+  std::optional<double> opened_per_s;    ///< connects between the last two looks; absent: one look
+  std::optional<double> closed_per_s;    ///< closes between the last two looks
   std::optional<double> demand_per_s;    ///< absent: not known (one look)
   std::optional<Forecast> forecast;      ///< absent when demand is
 

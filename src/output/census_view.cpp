@@ -9,10 +9,15 @@
 namespace tidewaiter::output {
 namespace {
 
-std::optional<model::Demand> demand_on(const telemetry::Tuple& tuple, const telemetry::DemandTracker* demand) {
-  const telemetry::TupleDemand* known = demand == nullptr ? nullptr : demand->find(tuple);
-  if (known == nullptr) return std::nullopt;
-  return model::demand_of(known->flow, known->offered.per_second());
+model::Outlook outlook_on(const telemetry::TupleSample& tuple, const telemetry::PortPlan& plan,
+                          const telemetry::DemandTracker* demand, const model::OutlookOptions& options) {
+  const telemetry::TupleDemand* known = demand == nullptr ? nullptr : demand->find(tuple.tuple);
+  if (known == nullptr) return model::outlook_of(tuple, plan, std::nullopt, options);
+  const telemetry::PortFlow& flow = known->flow;
+  auto outlook = model::outlook_of(tuple, plan, model::demand_of(flow, known->offered.per_second()), options);
+  outlook.opened_per_s = flow.per_second(flow.opened);
+  outlook.closed_per_s = flow.per_second(flow.closed_to_time_wait + flow.closed_free);
+  return outlook;
 }
 
 tl::unexpected<base::Error> not_a_destination(const std::string& text) {
@@ -61,7 +66,7 @@ CensusView view_of(const telemetry::Sample& sample, const telemetry::DemandTrack
   view.host = telemetry::host_pressure_of(sample);
   for (const telemetry::TupleSample& tuple : sample.tuples) {
     if (!filter.accepts(tuple.tuple)) continue;
-    view.tuples.push_back({&tuple, model::outlook_of(tuple, sample.plan, demand_on(tuple.tuple, demand), options)});
+    view.tuples.push_back({&tuple, outlook_on(tuple, sample.plan, demand, options)});
   }
   std::sort(view.tuples.begin(), view.tuples.end(),
             [](const TupleView& left, const TupleView& right) { return rank(left) < rank(right); });

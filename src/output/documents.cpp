@@ -59,6 +59,8 @@ Document tuple_document(const TupleView& view, const std::string& netns) {
           {"next_release_ms", known(outlook.pressure.next_release_ms)},
           {"expected_search_us", static_cast<double>(outlook.expected_search.count()) / 1000.0},
           {"past_cliff", outlook.is_past_cliff},
+          {"opened_per_s", known(outlook.opened_per_s)},
+          {"closed_per_s", known(outlook.closed_per_s)},
           {"demand_per_s", known(outlook.demand_per_s)},
           {"time_to_cliff_s", time_to(outlook.forecast, &model::Forecast::time_to_cliff)},
           {"time_to_exhaustion_s", time_to(outlook.forecast, &model::Forecast::time_to_exhaustion)}};
@@ -69,6 +71,12 @@ Document listener_document(const telemetry::ListenerSample& listener) {
           {"sockets", listener.sockets},           {"accept_queue", listener.accept_queue},
           {"accept_limit", listener.accept_limit}, {"half_open", known(listener.half_open)},
           {"drops", known(listener.drops)},        {"oldest_wait_ms", known(listener.oldest_wait_ms)}};
+}
+
+Document numbers_document(const std::map<std::string, std::optional<std::int64_t>>& numbers) {
+  Document document = Document::object();
+  for (const auto& [name, value] : numbers) document[name] = known(value);
+  return document;
 }
 
 Document cost_document(const telemetry::LookCost& cost) {
@@ -109,6 +117,9 @@ Document census_document(const CensusView& view) {
             {"ppr_literal", known(view.host.ppr_literal)},
             {"twr_literal", known(view.host.twr_literal)}}},
           {"listeners", std::move(listeners)},
+          {"kernel", {{"release", sample.kernel.release}, {"hz", known(sample.kernel.hz)}}},
+          {"settings", numbers_document(sample.settings)},
+          {"counters", numbers_document(sample.counters)},
           {"cost", cost_document(sample.cost)},
           {"absent", absent_document(view)}};
 }

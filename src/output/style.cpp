@@ -112,7 +112,8 @@ std::string bar(const Style& style, double share, int width) {
 }
 
 std::string strip(const Style& style, std::span<const std::uint32_t> values) {
-  const std::uint32_t largest = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+  std::uint32_t largest = 1;  // also of no values, and of zeros
+  for (const std::uint32_t value : values) largest = std::max(largest, value);
   std::string text;
   for (const std::uint32_t value : values) {
     std::size_t height = 0;

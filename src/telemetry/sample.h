@@ -82,6 +82,12 @@ struct LookCost {
   std::uint32_t interrupted = 0;  ///< dumps that had to start again: table changed too much, or the buffer overran
 };
 
+/// The kernel that was looked at.
+struct KernelIdentity {
+  std::string release;         ///< version without the distributor's suffix: "6.18.44"
+  std::optional<unsigned> hz;  ///< ticks per second
+};
+
 /// One look at one network namespace.
 struct Sample {
   base::Moment at{};
@@ -91,6 +97,10 @@ struct Sample {
   std::vector<ListenerSample> listeners;  ///< sorted by port, then address
   std::uint32_t in_range = 0;             ///< sockets of any kind on ports of the range
   std::uint32_t in_range_time_wait = 0;   ///< of those: TIME_WAIT and FIN_WAIT2 mini-sockets
+  KernelIdentity kernel;
+  std::map<std::string, std::optional<std::int64_t>> settings;  ///< by sysctl name; absent: this kernel has none
+  std::map<std::string, std::optional<std::int64_t>>
+      counters;  ///< of the namespace, since it was made: "TcpExt.ListenDrops"
   LookCost cost;
   std::map<std::string, std::string> absent;  ///< what this look could not tell: field → reason
 };

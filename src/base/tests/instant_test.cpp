@@ -7,8 +7,6 @@
 namespace tidewaiter::base {
 namespace {
 
-using std::chrono::duration_cast;
-
 TEST(Duration, reads_every_unit) {
   EXPECT_EQ(parse_duration("250ms").value(), Milliseconds(250));
   EXPECT_EQ(parse_duration("1s").value(), Seconds(1));

@@ -145,6 +145,7 @@ TEST(Forecast, never_finds_the_end_before_the_cliff_and_comes_sooner_with_more_l
     const PortPlan plan = default_plan();
     std::vector<std::pair<std::uint16_t, std::uint32_t>> ports;
     const auto held = *rc::gen::inRange(0, 2'000);
+    ports.reserve(static_cast<std::size_t>(held));
     for (int i = 0; i < held; ++i) {
       ports.emplace_back(static_cast<std::uint16_t>(32'768 + i), *rc::gen::inRange<std::uint32_t>(0, 60'001));
     }

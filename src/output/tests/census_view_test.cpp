@@ -2,7 +2,9 @@
 #include "output/census_view.h"
 
 #include <algorithm>
+#include <fstream>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <set>
 
 #include "output/census_table.h"
@@ -83,6 +85,8 @@ TEST(CensusView, knows_demand_after_a_second_look) {
   demand.observe(first, second);
   const auto view = view_of(second, &demand, {});
   EXPECT_DOUBLE_EQ(*view.tuples[0].outlook.demand_per_s, 100.0);
+  EXPECT_DOUBLE_EQ(*view.tuples[0].outlook.opened_per_s, 100.0);
+  EXPECT_DOUBLE_EQ(*view.tuples[0].outlook.closed_per_s, 100.0);
   EXPECT_TRUE(view.tuples[0].outlook.forecast->time_to_exhaustion) << "2,000 ports do not carry 100/s";
 }
 
@@ -121,6 +125,37 @@ TEST(CensusDocument, has_every_field_and_null_for_what_is_not_known) {
   EXPECT_TRUE(document["listeners"][0]["oldest_wait_ms"].is_null());
   EXPECT_EQ(document["listeners"][0]["half_open"], 0);
   EXPECT_EQ(document["cost"]["passes"], 0);
+}
+
+/// Every name of a document, dotted, arrays as [].
+void collect_fields(const Document& document, const std::string& prefix, std::set<std::string>& fields) {
+  if (document.is_array() && !document.empty()) return collect_fields(document[0], prefix + "[]", fields);
+  if (!document.is_object()) {
+    fields.insert(prefix);
+    return;
+  }
+  for (const auto& [name, value] : document.items()) {
+    const bool is_open = name == "settings" || name == "counters" || name == "absent";
+    if (is_open) {
+      fields.insert(name);
+    } else {
+      collect_fields(value, prefix.empty() ? name : prefix + "." + name, fields);
+    }
+  }
+}
+
+TEST(CensusDocument, is_described_field_by_field) {
+  const auto sample = look(1);
+  std::set<std::string> fields;
+  collect_fields(census_document(view_of(sample, nullptr, {})), "", fields);
+  std::ifstream page(std::string(TIDEWAITER_SOURCE_DIR) + "/docs/documents.md");
+  const std::string text{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_GT(fields.size(), 40U);
+  for (const std::string& field : fields) {
+    const std::string last = field.substr(field.rfind('.') + 1);
+    EXPECT_TRUE(text.find("`" + field + "`") != std::string::npos || text.find("`" + last + "`") != std::string::npos)
+        << field;
+  }
 }
 
 TEST(CensusDocument, never_makes_up_a_ratio_of_an_empty_range) {

@@ -92,6 +92,16 @@ TEST(Census, counts_live_and_time_wait_by_parity) {
   EXPECT_EQ(pressure.next_release_ms, 59'000U) << "a FIN_WAIT2 mini-socket releases nothing for certain";
 }
 
+TEST(Census, keeps_ten_thousand_destinations_apart) {
+  World world;
+  std::vector<SocketRow> rows;
+  for (std::uint32_t n = 0; n < 10'000; ++n)
+    rows.push_back(socket(40'000, TcpState::kEstablished, Address::v4(0x0a000000 + n)));
+  const Sample sample = world.look(rows);
+  ASSERT_EQ(sample.tuples.size(), 10'000U);
+  for (const auto& tuple : sample.tuples) ASSERT_EQ(tuple.counts.live, 1U);
+}
+
 TEST(Census, tells_an_open_fin_wait_2_from_a_mini_socket) {
   World world;
   SocketRow open_one = socket(40'000, TcpState::kFinWait2);
