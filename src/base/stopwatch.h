@@ -7,22 +7,27 @@
 
 namespace tidewaiter::base {
 
-/// Measures what an operation itself cost, from its construction on: wall time, and CPU time of the calling thread.
-/// The one reader of a clock outside the composition roots; never a source of `now`.
-class Stopwatch {
+/// Measures what an operation itself took since it was made. The one reader of clocks outside the composition roots,
+/// and never a source of `now`.
+template <clockid_t kClock>
+class BasicStopwatch {
  public:
-  [[nodiscard]] Nanoseconds elapsed() const { return read(CLOCK_MONOTONIC) - wall_; }
-  [[nodiscard]] Nanoseconds cpu() const { return read(CLOCK_THREAD_CPUTIME_ID) - cpu_; }
+  [[nodiscard]] Nanoseconds elapsed() const { return read() - started_; }
 
  private:
-  static Nanoseconds read(clockid_t clock) {
+  static Nanoseconds read() {
     timespec time{};
-    clock_gettime(clock, &time);
+    clock_gettime(kClock, &time);
     return Seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
   }
 
-  Nanoseconds wall_ = read(CLOCK_MONOTONIC);
-  Nanoseconds cpu_ = read(CLOCK_THREAD_CPUTIME_ID);
+  Nanoseconds started_ = read();
 };
+
+/// Wall time; reading it costs no system call.
+using Stopwatch = BasicStopwatch<CLOCK_MONOTONIC>;
+
+/// CPU time of the calling thread, kernel and user; each reading is a system call.
+using CpuStopwatch = BasicStopwatch<CLOCK_THREAD_CPUTIME_ID>;
 
 }  // namespace tidewaiter::base

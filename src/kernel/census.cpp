@@ -69,14 +69,15 @@ base::Result<telemetry::Sample> Census::look(base::Moment now) {
     return base::fail(base::ErrorCode::kUnavailable, fmt::format("network namespace '{}' has gone", namespace_.label()),
                       "it was deleted, or another one took its name");
   }
-  const base::Stopwatch stopwatch;
+  const base::Stopwatch wall;
+  const base::CpuStopwatch cpu;
   auto sample = namespace_.run([&] { return look_inside(now); });
   if (!sample) {
     socket_.reset();
     return base::wrap(std::move(sample).error(), fmt::format("census of '{}'", namespace_.label()));
   }
-  sample->cost.wall = stopwatch.elapsed();
-  sample->cost.cpu = stopwatch.cpu();
+  sample->cost.wall = wall.elapsed();
+  sample->cost.cpu = cpu.elapsed();
   return sample;
 }
 

@@ -62,12 +62,8 @@ std::vector<inet_diag_bc_op> port_filter(const std::vector<std::uint16_t>& ports
 }
 
 Address address_of(std::uint8_t family, const __be32 (&words)[4]) {
+  if (family == AF_INET) return Address::v4_network_order(words[0]);
   Address::Bytes bytes{};
-  if (family == AF_INET) {
-    std::uint32_t host_order = 0;
-    std::memcpy(&host_order, &words[0], sizeof host_order);
-    return Address::v4(ntohl(host_order));
-  }
   std::memcpy(bytes.data(), &words[0], bytes.size());
   return Address::v6(bytes);
 }

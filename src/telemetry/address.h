@@ -27,6 +27,13 @@ class Address {
     for (std::size_t i = 0; i < 4; ++i) result.bytes_[12 + i] = static_cast<std::uint8_t>(address >> (24 - 8 * i));
     return result;
   }
+  /// `address` as it stands in a packet or a socket address.
+  static Address v4_network_order(std::uint32_t address) {
+    Address result;
+    result.bytes_[10] = result.bytes_[11] = 0xff;
+    std::memcpy(result.bytes_.data() + 12, &address, sizeof address);
+    return result;
+  }
   static constexpr Address v6(const Bytes& network_order) {
     Address result;
     result.bytes_ = network_order;

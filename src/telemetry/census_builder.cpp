@@ -6,6 +6,8 @@
 namespace tidewaiter::telemetry {
 namespace {
 
+constexpr std::size_t kUsualPorts = 16;  // of a tuple: room that is made at once
+
 /// Drops the second entry of a port in place. `seen` is all clear on entry and on return.
 void keep_one_per_port(std::vector<PortUse>& ports, PortSet& seen) {
   // Live entries first, so that they win.
@@ -19,17 +21,9 @@ void keep_one_per_port(std::vector<PortUse>& ports, PortSet& seen) {
   for (const PortUse& use : ports) seen.reset(use.port);
 }
 
-bool has_duplicate(const std::vector<PortUse>& ports, PortSet& seen) {
-  bool duplicate = false;
-  for (const PortUse& use : ports) {
-    duplicate |= seen.test(use.port);
-    seen.set(use.port);
-  }
-  for (const PortUse& use : ports) seen.reset(use.port);
-  return duplicate;
-}
-
-void count_ports(const PortPlan& plan, const std::vector<PortUse>& ports, TupleCounts& counts) {
+/// Counts the ports of a tuple; true when one of them came twice. `seen` is all clear on entry and on return.
+bool count_ports(const PortPlan& plan, const std::vector<PortUse>& ports, PortSet& seen, TupleCounts& counts) {
+  bool has_duplicate = false;
   for (const PortUse& use : ports) {
     const std::uint32_t preferred = plan.is_preferred(use.port) ? 1 : 0;
     const std::uint32_t mini = use.is_mini_socket() ? 1 : 0;
@@ -40,7 +34,23 @@ void count_ports(const PortPlan& plan, const std::vector<PortUse>& ports, TupleC
     counts.time_wait_preferred += preferred & mini;
     counts.time_wait_reusable += reusable;
     counts.time_wait_reusable_preferred += preferred & reusable;
+    if (use.holder == PortHolder::kTimeWait && !use.reusable) {
+      counts.next_release_ms = std::min(counts.next_release_ms.value_or(use.remaining_ms), use.remaining_ms);
+    }
+    has_duplicate |= seen.test(use.port);
+    seen.set(use.port);
   }
+  for (const PortUse& use : ports) seen.reset(use.port);
+  return has_duplicate;
+}
+
+/// The counts that do not come from the list of ports.
+TupleCounts counts_of_rows(const TupleCounts& counts) {
+  TupleCounts kept;
+  kept.outside_range = counts.outside_range;
+  kept.syn_sent = counts.syn_sent;
+  kept.syn_retransmitted = counts.syn_retransmitted;
+  return kept;
 }
 
 /// Asked for by kBoundInactive, such sockets are listed with the state that they have: closed.
@@ -130,22 +140,13 @@ std::uint32_t ListenerBuilder::listening_sockets_in(const PortSettings& settings
 }
 
 CensusBuilder::CensusBuilder(const PortSettings& settings, ListenerBuilder& listeners)
-    : plan_(settings, listeners.owned_ports()), listeners_(listeners) {
-  index_.reserve(256);
-}
+    : plan_(settings, listeners.owned_ports()), listeners_(listeners) {}
 
 void CensusBuilder::on_restart() {
   index_.clear();
   tuples_.clear();
   in_range_ = in_range_time_wait_ = 0;
   listeners_.forget_rows();
-}
-
-TupleSample& CensusBuilder::sample_of(const SocketRow& row) {
-  const Tuple tuple{row.local, row.remote, row.remote_port};
-  const auto [entry, is_new] = index_.try_emplace(tuple, static_cast<std::uint32_t>(tuples_.size()));
-  if (is_new) tuples_.push_back(TupleSample{tuple, {}, {}});
-  return tuples_[entry->second];
 }
 
 void CensusBuilder::on_row(const SocketRow& row) {
@@ -165,7 +166,7 @@ void CensusBuilder::on_row(const SocketRow& row) {
   const bool usable = plan_.is_usable(row.local_port);
   const bool outside = !plan_.is_in_range(row.local_port) || plan_.settings().reserved.test(row.local_port);
   if (!usable && !outside) return;  // on a locked port, which the capacity does not contain
-  TupleSample& sample = sample_of(row);
+  TupleSample& sample = index_.find_or_append({row.local, row.remote, row.remote_port}, tuples_);
   if (row.state == TcpState::kSynSent) {
     ++sample.counts.syn_sent;
     if (row.retransmits > 0) ++sample.counts.syn_retransmitted;
@@ -180,6 +181,7 @@ void CensusBuilder::on_row(const SocketRow& row) {
     use.holder = row.state == TcpState::kTimeWait ? PortHolder::kTimeWait : PortHolder::kFinWait2;
     use.reusable = use.holder == PortHolder::kTimeWait && plan_.is_reusable(row.local, row.remote, row.expires_ms);
   }
+  if (sample.ports.empty()) sample.ports.reserve(kUsualPorts);
   sample.ports.push_back(use);
 }
 
@@ -190,8 +192,10 @@ void CensusBuilder::finish(Sample& sample) {
   PortSet seen;
   for (TupleSample& tuple : tuples_) {
     if (has_bound_idle) std::erase_if(tuple.ports, [&](const PortUse& use) { return !plan_.is_usable(use.port); });
-    if (has_duplicate(tuple.ports, seen)) keep_one_per_port(tuple.ports, seen);
-    count_ports(plan_, tuple.ports, tuple.counts);
+    if (!count_ports(plan_, tuple.ports, seen, tuple.counts)) continue;
+    keep_one_per_port(tuple.ports, seen);
+    tuple.counts = counts_of_rows(tuple.counts);
+    count_ports(plan_, tuple.ports, seen, tuple.counts);
   }
   std::erase_if(tuples_,
                 [](const TupleSample& tuple) { return tuple.ports.empty() && tuple.counts.outside_range == 0; });

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <map>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "telemetry/sample.h"
 #include "telemetry/socket_row.h"
+#include "telemetry/tuple_index.h"
 
 namespace tidewaiter::telemetry {
 
@@ -74,11 +74,9 @@ class CensusBuilder final : public RowSink {
   void finish(Sample& sample);
 
  private:
-  TupleSample& sample_of(const SocketRow& row);
-
   PortPlan plan_;  ///< as far as it is known while rows come: listeners lock their ports
   ListenerBuilder& listeners_;
-  std::unordered_map<Tuple, std::uint32_t> index_;
+  TupleIndex index_;
   std::vector<TupleSample> tuples_;
   std::uint32_t in_range_ = 0;
   std::uint32_t in_range_time_wait_ = 0;

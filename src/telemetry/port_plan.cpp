@@ -5,19 +5,15 @@
 
 namespace tidewaiter::telemetry {
 
-PortPlan::PortPlan(const PortSettings& settings, const PortSet& owned) : settings_(settings) {
+PortPlan::PortPlan(const PortSettings& settings, const PortSet& owned)
+    : settings_(settings), usable_(PortSet::range(settings.lo, settings.hi)) {
   assert(settings.lo <= settings.hi);
-  for (std::uint32_t wide = settings.lo; wide <= settings.hi; ++wide) {
-    const auto port = static_cast<std::uint16_t>(wide);
-    if (settings.reserved.test(port)) {
-      ++reserved_;
-    } else if (owned.test(port)) {
-      ++locked_;
-    } else {
-      usable_.set(port);
-      if (is_preferred(port)) ++preferred_capacity_;
-    }
-  }
+  usable_ -= settings.reserved;
+  const std::uint32_t unreserved = usable_.count();
+  reserved_ = size() - unreserved;
+  usable_ -= owned;
+  locked_ = unreserved - usable_.count();
+  preferred_capacity_ = settings.lo % 2 == 0 ? usable_.count_even() : usable_.count_odd();
 }
 
 bool PortPlan::is_reuse_allowed(const Address& source, const Address& destination) const {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/pressure.h"
 
-#include <algorithm>
-
 namespace tidewaiter::telemetry {
 namespace {
 
@@ -28,10 +26,7 @@ Pressure pressure_of(const TupleSample& sample, const PortPlan& plan) {
   pressure.ppr = ratio(held, plan.capacity());
   pressure.ppr_preferred = ratio(held_preferred, plan.preferred_capacity());
   pressure.twr = ratio(counts.time_wait - counts.time_wait_reusable, plan.capacity());
-  for (const PortUse& use : sample.ports) {
-    if (use.holder != PortHolder::kTimeWait || use.reusable) continue;
-    pressure.next_release_ms = std::min(pressure.next_release_ms.value_or(use.remaining_ms), use.remaining_ms);
-  }
+  pressure.next_release_ms = counts.next_release_ms;
   return pressure;
 }
 

@@ -48,6 +48,7 @@ struct TupleCounts {
   std::uint32_t time_wait_preferred = 0;
   std::uint32_t time_wait_reusable = 0;
   std::uint32_t time_wait_reusable_preferred = 0;
+  std::optional<std::uint32_t> next_release_ms;  ///< until the next TIME_WAIT is due; absent: none is waited for
   std::uint32_t outside_range = 0;  ///< on ports that connect() never gives: outside the range, or reserved
   std::uint32_t syn_sent = 0;
   std::uint32_t syn_retransmitted = 0;  ///< of syn_sent: sockets whose SYN was sent more than once

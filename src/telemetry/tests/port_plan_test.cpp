@@ -61,6 +61,23 @@ TEST(PortPlan, knows_ranges_of_equal_parity_of_one_port_and_of_none) {
   EXPECT_EQ(whole.capacity(), 65'535U);
 }
 
+TEST(PortSet, makes_ranges_to_the_bit) {
+  for (const auto& [lo, hi] : {std::pair<std::uint16_t, std::uint16_t>{0, 0},
+                               {63, 64},
+                               {0, 63},
+                               {64, 127},
+                               {1, 65'535},
+                               {65'535, 65'535},
+                               {40'000, 41'999}}) {
+    const PortSet range = PortSet::range(lo, hi);
+    for (std::uint32_t port = 0; port < PortSet::kPorts; ++port)
+      ASSERT_EQ(range.test(port), port >= lo && port <= hi) << port;
+    EXPECT_EQ(range.count(), 1U + hi - lo);
+    EXPECT_EQ(range.count_even() + range.count_odd(), range.count());
+  }
+  EXPECT_EQ(PortSet::range(1, 4).count_even(), 2U);
+}
+
 TEST(PortPlan, conserves_ports) {
   EXPECT_TRUE(rc::check([] {
     const auto lo = *rc::gen::inRange<std::uint32_t>(1, 65'536);
