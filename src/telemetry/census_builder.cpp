@@ -186,9 +186,8 @@ void CensusBuilder::on_row(const SocketRow& row) {
 }
 
 void CensusBuilder::finish(Sample& sample) {
-  const std::uint32_t locked_by_listeners = plan_.locked();
-  plan_ = PortPlan(plan_.settings(), listeners_.owned_ports());
-  const bool has_bound_idle = plan_.locked() != locked_by_listeners;
+  const bool has_bound_idle = listeners_.owned_ports() != listeners_.listener_ports();
+  if (has_bound_idle) plan_ = PortPlan(plan_.settings(), listeners_.owned_ports());
   PortSet seen;
   for (TupleSample& tuple : tuples_) {
     if (has_bound_idle) std::erase_if(tuple.ports, [&](const PortUse& use) { return !plan_.is_usable(use.port); });

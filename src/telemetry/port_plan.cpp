@@ -5,6 +5,11 @@
 
 namespace tidewaiter::telemetry {
 
+PortPlan::PortPlan() {
+  static const PortPlan kDefault{PortSettings{}, PortSet{}};
+  *this = kDefault;
+}
+
 PortPlan::PortPlan(const PortSettings& settings, const PortSet& owned)
     : settings_(settings), usable_(PortSet::range(settings.lo, settings.hi)) {
   assert(settings.lo <= settings.hi);

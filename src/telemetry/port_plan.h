@@ -30,7 +30,8 @@ inline constexpr std::uint32_t kTimeWaitMs = 60'000;
 /// first ("preferred"), then the others (docs/design/ports.md).
 class PortPlan {
  public:
-  PortPlan() : PortPlan(PortSettings{}, PortSet{}) {}
+  /// The plan of the kernel's defaults, nothing reserved, nothing locked.
+  PortPlan();
 
   /// `owned`: ports that connect() skips for every destination because a listener or a bound idle socket owns their
   /// bind bucket; only those inside the range and not reserved count as locked.
