@@ -6,6 +6,8 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
+#include "kernel/diag_socket.h"
+
 namespace tidewaiter::bench {
 namespace {
 
@@ -37,8 +39,9 @@ kernel::DiagRequest every_connection() {
 
 base::Result<DumpReader> DumpReader::open() {
   DumpReader reader;
-  reader.socket_ = base::FileDescriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  if (!reader.socket_.is_open()) return base::fail_errno(errno, "open a sock_diag socket");
+  auto socket = kernel::connect_to_sock_diag();
+  if (!socket) return tl::unexpected(socket.error());
+  reader.socket_ = std::move(*socket);
   reader.buffer_.resize(kDatagramBytes);
   return reader;
 }
@@ -46,10 +49,7 @@ base::Result<DumpReader> DumpReader::open() {
 base::Result<void> DumpReader::read(const kernel::DiagRequest& request,
                                     const std::function<void(std::span<const std::byte>)>& visit) {
   const auto bytes = kernel::encode_dump_request(request, kSequence);
-  sockaddr_nl kernel{};
-  kernel.nl_family = AF_NETLINK;
-  if (::sendto(socket_.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel),
-               sizeof kernel) < 0) {
+  if (::send(socket_.get(), bytes.data(), bytes.size(), 0) < 0) {
     return base::fail_errno(errno, "ask sock_diag");
   }
   while (true) {

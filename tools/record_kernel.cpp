@@ -114,12 +114,9 @@ void record_text(const std::filesystem::path& directory, const std::string& sour
 }
 
 void record_dump(const std::filesystem::path& file, const DiagRequest& request) {
-  const FileDescriptor socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  const FileDescriptor socket = must(kernel::connect_to_sock_diag());
   const auto bytes = kernel::encode_dump_request(request, kSequence);
-  sockaddr_nl kernel_address{};
-  kernel_address.nl_family = AF_NETLINK;
-  ::sendto(socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel_address),
-           sizeof kernel_address);
+  ::send(socket.get(), bytes.data(), bytes.size(), 0);
   std::string recorded;
   std::vector<std::byte> buffer(1 << 16);
   Ignore sink;

@@ -43,11 +43,6 @@ class WithoutNetAdmin {
   bool is_changed_ = false;
 };
 
-base::FileDescriptor open_diag_socket() {
-  const WithoutNetAdmin plain;
-  return base::FileDescriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-}
-
 /// Without its modules the kernel answers a dump with EOPNOTSUPP (inet_diag) or ENOENT (tcp_diag).
 base::Error explained(base::Error error) {
   if (error.system_errno == EOPNOTSUPP || error.system_errno == ENOENT) {
@@ -59,8 +54,12 @@ base::Error explained(base::Error error) {
 
 }  // namespace
 
-base::Result<DiagSocket> DiagSocket::open() {
-  base::FileDescriptor socket = open_diag_socket();
+base::Result<base::FileDescriptor> connect_to_sock_diag() {
+  base::FileDescriptor socket;
+  {
+    const WithoutNetAdmin plain;
+    socket = base::FileDescriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  }
   if (!socket.is_open()) return base::fail_errno(errno, "open a sock_diag socket");
   // Best effort: root may go beyond net.core.rmem_max, others get what it allows.
   if (setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes, sizeof kReceiveBufferBytes) != 0) {
@@ -71,7 +70,13 @@ base::Result<DiagSocket> DiagSocket::open() {
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) != 0) {
     return base::fail_errno(errno, "connect to sock_diag");
   }
-  return over(std::move(socket));
+  return socket;
+}
+
+base::Result<DiagSocket> DiagSocket::open() {
+  auto socket = connect_to_sock_diag();
+  if (!socket) return tl::unexpected(std::move(socket).error());
+  return over(std::move(*socket));
 }
 
 DiagSocket DiagSocket::over(base::FileDescriptor connected) {

@@ -21,6 +21,10 @@ struct DumpCost {
   base::Nanoseconds kernel{0};  ///< inside send and receive
 };
 
+/// A netlink socket towards sock_diag in the calling thread's network namespace, connected, with a large receive buffer
+/// and without CAP_NET_ADMIN. Errors: kUnavailable where the kernel has no such protocol.
+[[nodiscard]] base::Result<base::FileDescriptor> connect_to_sock_diag();
+
 /// A NETLINK_SOCK_DIAG socket: lists the TCP sockets of the network namespace in which it was opened, for as long as
 /// it is open. Needs no privilege. Thread: one at a time.
 class DiagSocket {
