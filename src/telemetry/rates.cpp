@@ -30,12 +30,6 @@ void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
   if (after->is_mini_socket()) ++flow.closed_to_time_wait;
 }
 
-void blend(std::optional<double>& average, double rate, base::Nanoseconds elapsed, base::Nanoseconds time_constant) {
-  const double weight =
-      1.0 - std::exp(-static_cast<double>(elapsed.count()) / static_cast<double>(time_constant.count()));
-  average = average ? *average + weight * (rate - *average) : rate;
-}
-
 }  // namespace
 
 double PortFlow::growth_per_s() const {
@@ -75,8 +69,15 @@ std::vector<base::Setting> DemandEstimator::settings_of(Options& options) {
 
 void DemandEstimator::update(double offered, base::Nanoseconds elapsed) {
   const double rate = offered / std::chrono::duration<double>(elapsed).count();
-  blend(fast_, rate, elapsed, options_.fast);
-  blend(slow_, rate, elapsed, options_.slow);
+  fast_.add(rate, elapsed, options_.fast);
+  slow_.add(rate, elapsed, options_.slow);
+}
+
+void DemandEstimator::Mean::add(double rate, base::Nanoseconds elapsed, base::Nanoseconds time_constant) {
+  const double share =
+      1.0 - std::exp(-static_cast<double>(elapsed.count()) / static_cast<double>(time_constant.count()));
+  weighted += share * (rate - weighted);
+  weight += share * (1.0 - weight);
 }
 
 void DemandTracker::observe(const Sample& before, const Sample& after) {
@@ -104,8 +105,8 @@ const TupleDemand* DemandTracker::find(const Tuple& tuple) const {
 }
 
 std::optional<double> DemandEstimator::per_second() const {
-  if (!fast_) return std::nullopt;
-  return std::max(*fast_, *slow_);
+  if (fast_.weight == 0) return std::nullopt;
+  return std::max(fast_.value(), slow_.value());
 }
 
 }  // namespace tidewaiter::telemetry

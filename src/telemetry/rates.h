@@ -38,8 +38,8 @@ struct PortFlow {
 class DemandEstimator {
  public:
   struct Options {
-    base::Nanoseconds fast = base::Seconds(3);   ///< time constant that follows a burst
-    base::Nanoseconds slow = base::Seconds(30);  ///< time constant that remembers one
+    base::Nanoseconds fast = base::Seconds(2);   ///< time constant that follows a burst
+    base::Nanoseconds slow = base::Seconds(10);  ///< time constant that remembers one
   };
 
   /// The settings of the estimator, bound to `options`.
@@ -56,8 +56,16 @@ class DemandEstimator {
 
  private:
   Options options_{};
-  std::optional<double> fast_;
-  std::optional<double> slow_;
+  /// An exponentially weighted mean of rates. The weight seen so far is kept beside it, so that the first window counts
+  /// no more than any other of its length.
+  struct Mean {
+    double weighted = 0;
+    double weight = 0;
+    void add(double rate, base::Nanoseconds elapsed, base::Nanoseconds time_constant);
+    [[nodiscard]] double value() const { return weighted / weight; }
+  };
+  Mean fast_;
+  Mean slow_;
 };
 
 /// What is known of the load on one tuple.

@@ -72,9 +72,16 @@ TEST(DemandEstimator, rises_fast_and_falls_slowly) {
   for (int i = 0; i < 10; ++i) estimator.update(400, Seconds(1));
   EXPECT_GT(*estimator.per_second(), 380.0);
   for (int i = 0; i < 10; ++i) estimator.update(0, Seconds(1));
-  EXPECT_GT(*estimator.per_second(), 50.0) << "the slow rate remembers the burst";
+  EXPECT_GT(*estimator.per_second(), 80.0) << "the slow rate remembers the burst";
   for (int i = 0; i < 300; ++i) estimator.update(0, Seconds(1));
   EXPECT_LT(*estimator.per_second(), 0.1);
+}
+
+TEST(DemandEstimator, gives_the_first_window_no_more_weight_than_the_others) {
+  DemandEstimator estimator;
+  estimator.update(4'000, Seconds(1));
+  for (int i = 0; i < 25; ++i) estimator.update(330, Seconds(1));
+  EXPECT_LT(*estimator.per_second(), 400.0);
 }
 
 TEST(DemandEstimator, does_not_depend_on_how_often_it_is_asked) {
@@ -110,7 +117,7 @@ TEST(DemandTracker, follows_tuples_from_look_to_look_and_forgets_those_that_are_
   EXPECT_EQ(tracker.find(risk.tuple)->flow.opened, 2U);
   tracker.observe(second, look(2, {risk}));
   EXPECT_EQ(tracker.find(venue.tuple), nullptr);
-  EXPECT_DOUBLE_EQ(*tracker.find(risk.tuple)->offered.per_second(), 2.0 * std::exp(-1.0 / 30));
+  EXPECT_DOUBLE_EQ(*tracker.find(risk.tuple)->offered.per_second(), 2.0 * std::exp(-0.1) / (1 + std::exp(-0.1)));
 }
 
 }  // namespace
