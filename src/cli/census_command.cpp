@@ -66,6 +66,7 @@ output::Style style_of_terminal(bool ascii, std::FILE* stream) {
   winsize size{};
   if (is_terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     style.columns = std::clamp<int>(size.ws_col, kNarrowest, kWidest);
+    if (size.ws_row > 0) style.lines = size.ws_row;
   }
   return style;
 }
@@ -174,9 +175,13 @@ class CensusCommand final : public Command {
       text = output::census_metrics(view, {arguments_.max_tuples});
     } else {
       const auto style = style_of_terminal(arguments_.ascii, stdout);
-      // Redrawn in place: home, then clear what is below, so that the screen does not flicker.
-      if (watch_ && isatty(STDOUT_FILENO) == 1) text = "\x1b[H\x1b[J";
-      text += output::census_table(view, style, {arguments_.top, output::CensusTableOptions{}.listeners});
+      const output::CensusTableOptions options{arguments_.top, output::CensusTableOptions{}.listeners};
+      if (watch_ && isatty(STDOUT_FILENO) == 1) {
+        // Redrawn in place: home, then clear what is below, so that the screen does not flicker.
+        text = "\x1b[H\x1b[J" + output::census_screen(view, style, style.lines, options);
+      } else {
+        text = output::census_table(view, style, options);
+      }
     }
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);

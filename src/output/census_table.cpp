@@ -242,4 +242,20 @@ std::string census_table(const CensusView& view, const Style& style, const Censu
   return style.use_unicode ? text : in_ascii(std::move(text));
 }
 
+std::string census_screen(const CensusView& view, const Style& style, int lines, CensusTableOptions options) {
+  options.tuples = std::min(options.tuples, view.tuples.size());
+  options.listeners = std::min(options.listeners, view.sample->listeners.size());
+  while (true) {
+    std::string text = census_table(view, style, options);
+    const bool fits = std::count(text.begin(), text.end(), '\n') < lines;  // the cursor takes the last line
+    if (fits || (options.tuples <= 1 && options.listeners <= 1)) return text;
+    // A tuple takes up to three lines, a listener one: give way where more are left.
+    if (options.tuples > 1 && (options.listeners <= 1 || 3 * options.tuples >= options.listeners)) {
+      --options.tuples;
+    } else {
+      --options.listeners;
+    }
+  }
+}
+
 }  // namespace tidewaiter::output

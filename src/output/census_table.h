@@ -29,4 +29,8 @@ struct CensusTableOptions {
 [[nodiscard]] std::string census_table(const CensusView& view, const Style& style,
                                        const CensusTableOptions& options = {});
 
+/// The same, with as many rows of tuples and listeners as fit on a screen of `lines` lines; one of each at least.
+[[nodiscard]] std::string census_screen(const CensusView& view, const Style& style, int lines,
+                                        CensusTableOptions options = {});
+
 }  // namespace tidewaiter::output

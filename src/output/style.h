@@ -13,6 +13,7 @@ struct Style {
   bool use_color = false;
   bool use_unicode = true;
   int columns = 80;
+  int lines = 24;
 };
 
 enum class Tone : std::uint8_t { kPlain, kFaint, kStrong, kGood, kWarning, kBad };

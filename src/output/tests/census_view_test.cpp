@@ -269,6 +269,19 @@ TEST(Headlines, put_the_worst_first) {
   EXPECT_EQ(headlines[1].tone, Tone::kWarning);
 }
 
+TEST(CensusScreen, fits_the_terminal_and_counts_the_rest) {
+  auto sample = look(40);
+  for (std::uint16_t port = 1; port <= 40; ++port)
+    sample.listeners.push_back({kLoopback, port, 1, 0, 512, 0, 0, std::nullopt});
+  const auto view = view_of(sample, nullptr, {});
+  for (const int lines : {24, 30, 60, 200}) {
+    const std::string text = census_screen(view, {}, lines, {100, 100});
+    EXPECT_LT(std::count(text.begin(), text.end(), '\n'), lines);
+    EXPECT_NE(text.find("127.0.0.1:9040"), std::string::npos) << "the worst tuple is always there";
+  }
+  EXPECT_NE(census_screen(view, {}, 3, {100, 100}).find("127.0.0.1:9040"), std::string::npos);
+}
+
 TEST(CensusTable, counts_what_it_does_not_show) {
   const auto sample = look(40);
   const std::string text = census_table(view_of(sample, nullptr, {}), {}, {10, 10});
