@@ -19,6 +19,9 @@ constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, Tcp
 // Kernels before 6.8 pass over the last one and list no bound idle socket.
 constexpr StateMask kConnectionsAndBound = kConnections | StateMask(TcpState::kBoundInactive);
 
+constexpr KernelVersion kListsBoundIdle{6, 8, 0};
+constexpr const char* kBoundIdleField = "range.locked.bound";
+
 /// SYN_RECV sockets, for the listener that they knock at.
 class HalfOpenRows final : public telemetry::RowSink {
  public:
@@ -51,6 +54,25 @@ std::vector<std::uint16_t> ports_to_leave_out(const telemetry::PortSet& listenin
     if (ports.size() > kMaximumFilterPorts) return {};
   }
   return ports;
+}
+
+/// Kernel, settings and counters of the namespace, and which of them this look does not know.
+void describe(const NetworkSettings& settings, const NetworkCounters& counters, telemetry::Sample& sample) {
+  const auto version = running_kernel();
+  sample.kernel = {version ? version->to_string() : "", kernel_hz()};
+  sample.settings = settings.numbers();
+  sample.counters = handshake_counters(counters.values);
+  for (const char* name : {"ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps"}) {
+    if (const auto reason = settings.absent.find(name); reason != settings.absent.end()) sample.absent.insert(*reason);
+  }
+  for (const char* file : {"snmp", "netstat"}) {
+    if (const auto reason = counters.absent.find(file); reason != counters.absent.end()) {
+      sample.absent.emplace(fmt::format("counters.{}", file), reason->second);
+    }
+  }
+  if (version && *version < kListsBoundIdle) {
+    sample.absent.emplace(kBoundIdleField, "this kernel does not list bound idle sockets (Linux 6.8 does)");
+  }
 }
 
 }  // namespace
@@ -86,10 +108,9 @@ bool Census::is_full_look(const Counters& counters, telemetry::Sample& sample) c
   const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
                        counters.get("TCP6.inuse").value_or(0);
   if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= options_.full_up_to_sockets) return true;
-  sample.absent.emplace("range.locked.bound",
-                        fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
-                                    "a full look does",
-                                    options_.full_up_to_sockets));
+  sample.absent.emplace(kBoundIdleField, fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
+                                                     "a full look does",
+                                                     options_.full_up_to_sockets));
   return false;
 }
 
@@ -142,14 +163,8 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   const NetworkSettings settings = read_network_settings();
   const auto ports = settings.port_settings();
   if (!ports) return tl::unexpected(ports.error());
-  for (const char* name : {"ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps"}) {
-    if (const auto reason = settings.absent.find(name); reason != settings.absent.end()) sample.absent.insert(*reason);
-  }
   const NetworkCounters counters = read_network_counters();
-  const auto version = running_kernel();
-  sample.kernel = {version ? version->to_string() : "", kernel_hz()};
-  sample.settings = settings.numbers();
-  sample.counters = handshake_counters(counters.values);
+  describe(settings, counters, sample);
   const bool is_full = is_full_look(counters.values, sample);
 
   // A dump of LISTEN alone does not walk the table of connections: it costs next to nothing.
