@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
@@ -133,7 +134,9 @@ class CensusCommand final : public Command {
       if (!sample) return tl::unexpected(sample.error());
       const bool is_last = !watch_ && (!interval_ || looks == 2);
       if (before) demand.observe(*before, *sample);
-      if (shows_every_look || is_last) show(*sample, before ? &demand : nullptr);
+      if (shows_every_look || is_last) {
+        if (auto shown = show(*sample, before ? &demand : nullptr); !shown) return shown;
+      }
       if (is_last) return {};
       before = std::move(*sample);
       next += watch_ ? *watch_ : *interval_;
@@ -166,7 +169,7 @@ class CensusCommand final : public Command {
     return {};
   }
 
-  void show(const telemetry::Sample& sample, const telemetry::DemandTracker* demand) const {
+  base::Result<void> show(const telemetry::Sample& sample, const telemetry::DemandTracker* demand) const {
     const auto view = output::view_of(sample, demand, configuration_.outlook, filter_);
     std::string text;
     if (arguments_.json) {
@@ -183,8 +186,8 @@ class CensusCommand final : public Command {
         text = output::census_table(view, style, options);
       }
     }
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
+    if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return {};
+    return base::fail_errno(errno, "write to standard output");
   }
 
   static constexpr base::Nanoseconds kShortestPause = base::Milliseconds(10);
