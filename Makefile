@@ -87,7 +87,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (30) each; findings and logs in buil
 	done
 
 .PHONY: docs
-docs: ## write docs/metrics.md and docs/configuration.md anew
+docs: ## write metrics.md, configuration.md and kernels.md in docs/ anew
 	tools/dependencies build $(COMPILER_GROUP)
 	$(call configure,$(PRESET),$(tests_if_possible))
 	$(call build,$(PRESET),generate_docs)

@@ -70,7 +70,7 @@ Result<void> collect(const toml::table& table, const std::string& prefix, const 
     }
     auto store = read(*setting, node);
     if (!store) {
-      return refuse(where(file, node.source()), fmt::format("'{}' is not a value for this setting", key),
+      return refuse(where(file, node.source()), fmt::format("the value of '{}' is not allowed", key),
                     fmt::format("{} takes {}", key, setting->allowed()));
     }
     stores.push_back(std::move(*store));

@@ -63,8 +63,10 @@ int run_program(int argc, const char* const* argv) {
     if (parse_error.get_exit_code() == 0) return app.exit(parse_error);  // --help, --version
     std::string called;
     for (const CLI::App* subcommand : app.get_subcommands()) called = " " + subcommand->get_name();
+    const bool is_unknown = called.empty() && argc > 1 && argv[1][0] != '-';
+    const std::string message = is_unknown ? fmt::format("unknown command '{}'", argv[1]) : parse_error.what();
     const base::Error error{
-        base::ErrorCode::kInvalidArgument, 0, {parse_error.what()}, fmt::format("see tidewaiter{} --help", called)};
+        base::ErrorCode::kInvalidArgument, 0, {message}, fmt::format("see tidewaiter{} --help", called)};
     return static_cast<int>(report(error, is_json_wanted(argc, argv)));
   }
   for (const auto& command : commands) {

@@ -22,14 +22,17 @@ class Walk {
       : free_(free_now),
         threshold_(preferred_capacity * cliff_share),
         arrivals_(demand.offered_per_s * kSlotSeconds),
-        returns_(std::min(demand.returns_per_s, demand.offered_per_s) * kSlotSeconds) {
+        returns_(std::min(demand.returns_per_s, demand.offered_per_s) * kSlotSeconds),
+        growth_(std::min(demand.growth_per_s, demand.offered_per_s) * kSlotSeconds) {
+    if (demand.reused_after) balanced_from_ = static_cast<std::size_t>(*demand.reused_after / ReleaseSchedule::kSlot);
     note(0, 0);
   }
 
   /// Arrivals and returns are spread over the slot, releases come at its end.
   void advance(std::size_t slot, const ParityCounts& released) {
     const ParityCounts before = free_;
-    const double needed = arrivals_ - returns_;
+    // From the age of reuse on every close gives back what an arrival takes; only growth is left.
+    const double needed = slot >= balanced_from_ ? growth_ : arrivals_ - returns_;
     const double from_preferred = std::min(needed, free_.preferred);
     free_.preferred -= from_preferred;
     free_.other -= std::min(needed - from_preferred, free_.other);
@@ -69,6 +72,8 @@ class Walk {
   double threshold_;
   double arrivals_;
   double returns_;
+  double growth_;
+  std::size_t balanced_from_ = std::numeric_limits<std::size_t>::max();
 };
 
 /// A level of `distance` ports that growth eats up after the horizon.

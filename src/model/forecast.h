@@ -16,6 +16,9 @@ struct Demand {
   double offered_per_s = 0;  ///< connects that will ask for a port, refused and queued ones included; ≥ 0
   double returns_per_s = 0;  ///< ports given back without TIME_WAIT (reset, or the peer closed first); ≥ 0
   double growth_per_s = 0;   ///< net growth of live connections, 0 where it is not more than chance; ≥ 0
+
+  /// Where connect() may take over TIME_WAITs: the age from which it does. Closes from now on are free again then.
+  std::optional<base::Nanoseconds> reused_after = std::nullopt;
 };
 
 struct ForecastOptions {
@@ -31,8 +34,8 @@ struct Forecast {
 
 /// free(h) = free(0) + releases(h) − arrivals(h) + returns(h), per parity, in 10 ms steps: arrivals take preferred
 /// ports while there are any, then the others. Connections closed from now on give nothing back inside the schedule's
-/// horizon; after it their TIME_WAITs balance (Little: r connects/s hold 60 · r ports) and only growth of live
-/// connections counts. docs/design/forecast.md derives it and lists what it leaves out.
+/// horizon, unless they are reused earlier; after it their TIME_WAITs balance (Little: r connects/s hold 60 · r ports)
+/// and only growth of live connections counts. docs/design/forecast.md derives it and lists what it leaves out.
 [[nodiscard]] Forecast forecast(const ParityCounts& free_now, const ReleaseSchedule& releases, const Demand& demand,
                                 const telemetry::PortPlan& plan, const ForecastOptions& options = {});
 

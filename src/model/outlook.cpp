@@ -26,9 +26,13 @@ Outlook outlook_of(const telemetry::TupleSample& sample, const telemetry::PortPl
   if (demand) {
     const ParityCounts free_now{static_cast<double>(pressure.free_preferred),
                                 static_cast<double>(pressure.free - pressure.free_preferred)};
+    Demand assumed = *demand;
+    if (plan.is_reuse_allowed(sample.tuple.source, sample.tuple.destination)) {
+      assumed.reused_after = base::Milliseconds(plan.settings().reuse_delay_ms);
+    }
     outlook.demand_per_s = demand->offered_per_s;
     outlook.forecast =
-        forecast(free_now, ReleaseSchedule(sample, plan, options.granule), *demand, plan, options.forecast);
+        forecast(free_now, ReleaseSchedule(sample, plan, options.granule), assumed, plan, options.forecast);
   }
   return outlook;
 }

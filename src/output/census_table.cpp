@@ -33,10 +33,18 @@ std::string_view parity_name(const telemetry::PortPlan& plan, bool preferred) {
   return ((plan.settings().lo % 2 == 0) == preferred) ? "even" : "odd";
 }
 
-double other_ratio(const TupleView& view, const telemetry::PortPlan& plan) {
+std::optional<double> other_ratio(const TupleView& view, const telemetry::PortPlan& plan) {
   const std::uint32_t capacity = plan.capacity() - plan.preferred_capacity();
   const std::uint32_t free = view.outlook.pressure.free - view.outlook.pressure.free_preferred;
-  return capacity == 0 ? 1.0 : 1.0 - static_cast<double>(free) / capacity;
+  if (capacity == 0) return std::nullopt;
+  return 1.0 - static_cast<double>(free) / capacity;
+}
+
+/// One parity: its name, how full it is as a bar and in percent; a parity without ports has neither.
+std::string parity_cell(const Style& style, std::string_view name, const std::optional<double>& ratio) {
+  const std::string picture = ratio ? bar(style, *ratio, kBarColumns) : std::string(kBarColumns, ' ');
+  return fit_left(style, name, 5) + paint(style, tone_of(ratio), picture) +
+         fit_right(style, ratio ? fmt::format("{:.0f} %", *ratio * 100) : "–", 6);
 }
 
 std::string in_time(const std::optional<base::Nanoseconds>& time) {
@@ -125,13 +133,9 @@ std::string tuple_rows(const TupleView& view, const telemetry::PortPlan& plan, c
                      "  " + paint(style, Tone::kStrong, fit_left(style, name_of(view.sample->tuple), name_columns)) +
                      column(style, grouped(counts.live), 10) + column(style, grouped(counts.time_wait), 10) +
                      column(style, grouped(outlook.pressure.free), 10) + "\n";
-  const double other = other_ratio(view, plan);
-  const std::string preferred_bar = bar(style, outlook.pressure.ppr_preferred.value_or(1.0), kBarColumns);
-  rows += "         " + fit_left(style, parity_name(plan, true), 5) +
-          paint(style, tone_of(outlook.pressure.ppr_preferred), preferred_bar) +
-          fit_right(style, fmt::format("{:.0f} %", outlook.pressure.ppr_preferred.value_or(1.0) * 100), 6) + "   " +
-          fit_left(style, parity_name(plan, false), 5) + paint(style, tone_of(other), bar(style, other, kBarColumns)) +
-          fit_right(style, fmt::format("{:.0f} %", other * 100), 6) + "   " + release_strip(outlook, style) + "\n";
+  rows += "         " + parity_cell(style, parity_name(plan, true), outlook.pressure.ppr_preferred) + "   " +
+          parity_cell(style, parity_name(plan, false), other_ratio(view, plan)) + "   " +
+          release_strip(outlook, style) + "\n";
   if (outlook.forecast) rows += paint(style, Tone::kFaint, "         " + forecast_text(outlook)) + "\n";
   return rows;
 }

@@ -92,8 +92,20 @@ Document absent_document(const CensusView& view) {
   Document absent = Document::object();
   for (const auto& [field, reason] : view.sample->absent) absent[field] = reason;
   const bool has_demand = !view.tuples.empty() && view.tuples.front().outlook.demand_per_s;
-  if (!has_demand) absent["demand_per_s"] = view.tuples.empty() ? "no tuple" : "one look";
-  if (view.sample->plan.capacity() == 0) absent["ppr"] = "the range has no usable port";
+  if (!has_demand) {
+    for (const char* field :
+         {"demand_per_s", "opened_per_s", "closed_per_s", "time_to_cliff_s", "time_to_exhaustion_s"}) {
+      absent[field] = view.tuples.empty() ? "no tuple" : "one look";
+    }
+  }
+  const telemetry::PortPlan& plan = view.sample->plan;
+  if (plan.capacity() == 0) {
+    for (const char* field : {"ppr", "twr", "host.ppr", "host.twr"}) absent[field] = "the range has no usable port";
+  }
+  if (plan.preferred_capacity() == 0) absent["ppr_preferred"] = "the preferred parity has no usable port";
+  if (plan.size() == plan.reserved()) {
+    for (const char* field : {"host.ppr_literal", "host.twr_literal"}) absent[field] = "the whole range is reserved";
+  }
   return absent;
 }
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "telemetry/pressure.h"
+
 namespace tidewaiter::telemetry {
 namespace {
 
@@ -92,11 +94,16 @@ void DemandTracker::observe(const Sample& before, const Sample& after) {
     const bool was_there = earlier != before.tuples.end() && earlier->tuple == tuple.tuple;
     const auto known = tuples_.find(tuple.tuple);
     TupleDemand demand = known != tuples_.end() ? known->second : TupleDemand{{}, DemandEstimator(options_)};
+    if (known == tuples_.end() && has_history_) demand.offered.update(0, 10 * options_.slow);
     demand.flow = flow_between(was_there ? *earlier : nothing, tuple, elapsed);
-    demand.offered.update(demand.flow.opened, elapsed);
+    const bool is_hidden = pressure_of(tuple, after.plan).free == 0;
+    const double rate = demand.flow.per_second(demand.flow.opened);
+    if (!is_hidden || rate > demand.offered.per_second().value_or(0))
+      demand.offered.update(demand.flow.opened, elapsed);
     next.emplace(tuple.tuple, demand);
   }
   tuples_ = std::move(next);
+  has_history_ = true;
 }
 
 const TupleDemand* DemandTracker::find(const Tuple& tuple) const {

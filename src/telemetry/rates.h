@@ -80,6 +80,8 @@ class DemandTracker {
   explicit DemandTracker(DemandEstimator::Options options = {}) : options_(options) {}
 
   /// Two successive looks at one namespace. Looks in the wrong order, or at the same instant, change nothing.
+  /// A tuple that appears between later looks had no load before. While a tuple has no free port its load cannot be
+  /// seen (what fails leaves no socket): the estimate then rises but does not fall.
   void observe(const Sample& before, const Sample& after);
 
   /// Null for a tuple that was not in the last look, and for all before the first pair of looks.
@@ -88,6 +90,7 @@ class DemandTracker {
  private:
   DemandEstimator::Options options_;
   std::unordered_map<Tuple, TupleDemand> tuples_;
+  bool has_history_ = false;
 };
 
 }  // namespace tidewaiter::telemetry

@@ -131,6 +131,18 @@ TEST(Forecast, counts_ports_that_come_back_without_time_wait) {
       << "more than arrives cannot return";
 }
 
+TEST(Forecast, says_never_where_ports_are_reused_faster_than_they_are_needed) {
+  const ReleaseSchedule nothing(TupleSample{}, default_plan(), kGranule);
+  const Demand reused{10'000, 0, 0, Seconds(1)};
+  EXPECT_FALSE(forecast({14'116, 14'116}, nothing, reused, default_plan()).time_to_exhaustion);
+  const Demand faster{30'000, 0, 0, Seconds(1)};
+  EXPECT_NEAR(seconds(forecast({14'116, 14'116}, nothing, faster, default_plan()).time_to_exhaustion), 0.941, 0.001);
+  PortSettings settings;
+  settings.reuse = telemetry::TimeWaitReuse::kAlways;
+  EXPECT_FALSE(outlook_of({}, PortPlan(settings, {}), Demand{10'000, 0, 0}, {}).forecast->time_to_exhaustion);
+  EXPECT_TRUE(outlook_of({}, default_plan(), Demand{10'000, 0, 0}, {}).forecast->time_to_exhaustion);
+}
+
 TEST(Forecast, follows_growth_beyond_the_horizon) {
   // 100 connects/s that stay open: 28,232 ports last 282 s.
   const Forecast growing = from_empty(100, 100);

@@ -120,5 +120,44 @@ TEST(DemandTracker, follows_tuples_from_look_to_look_and_forgets_those_that_are_
   EXPECT_DOUBLE_EQ(*tracker.find(risk.tuple)->offered.per_second(), 2.0 * std::exp(-0.1) / (1 + std::exp(-0.1)));
 }
 
+Sample look_at(int second, const TupleSample& tuple) {
+  Sample sample;
+  sample.at.steady = base::Instant(Seconds(second));
+  sample.tuples = {tuple};
+  return sample;
+}
+
+TEST(DemandTracker, knows_that_a_tuple_that_appears_later_had_no_load_before) {
+  DemandTracker tracker;
+  Sample empty = look_at(1, {});
+  empty.tuples.clear();
+  Sample first = empty;
+  first.at.steady = base::Instant(Seconds(0));
+  tracker.observe(first, empty);
+  TupleSample burst;
+  for (std::uint16_t port = 0; port < 1'000; ++port) burst.ports.push_back(live(port, port + 1U));
+  tracker.observe(empty, look_at(2, burst));
+  EXPECT_LT(*tracker.find(burst.tuple)->offered.per_second(), 500.0);
+  for (int second = 2; second < 8; ++second) tracker.observe(look_at(second, burst), look_at(second + 1, burst));
+  EXPECT_LT(*tracker.find(burst.tuple)->offered.per_second(), 80.0);
+}
+
+TEST(DemandTracker, does_not_take_an_outage_for_relief) {
+  DemandTracker tracker;
+  TupleSample half;
+  for (std::uint32_t port = 32'768; port < 33'168; ++port)
+    half.ports.push_back(live(static_cast<std::uint16_t>(port), port));
+  tracker.observe(look_at(0, {}), look_at(1, half));
+  const double before = *tracker.find(half.tuple)->offered.per_second();
+  TupleSample full = half;
+  full.counts.live = PortPlan().capacity();
+  full.counts.live_preferred = PortPlan().preferred_capacity();
+  tracker.observe(look_at(1, half), look_at(2, full));
+  EXPECT_DOUBLE_EQ(*tracker.find(half.tuple)->offered.per_second(), before)
+      << "no port is free: failures leave no socket";
+  tracker.observe(look_at(2, full), look_at(3, half));
+  EXPECT_LT(*tracker.find(half.tuple)->offered.per_second(), before);
+}
+
 }  // namespace
 }  // namespace tidewaiter::telemetry
