@@ -60,16 +60,7 @@ std::string configuration_page() {
                         setting.allowed(), setting.purpose);
   }
   page += "\nAll of it, with the defaults:\n\n```toml\n";
-  std::string table;
-  for (const auto& setting : settings) {
-    const auto dot = setting.key.find('.');
-    if (setting.key.substr(0, dot) != table) {
-      if (!table.empty()) page += "\n";
-      table = setting.key.substr(0, dot);
-      page += fmt::format("[{}]\n", table);
-    }
-    page += fmt::format("{} = {}\n", setting.key.substr(dot + 1), setting.value_text());
-  }
+  page += base::to_toml(settings);
   return page + "```\n";
 }
 

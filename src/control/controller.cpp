@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/controller.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace tidewaiter::control {
+namespace {
+
+constexpr double kWorthWatching = 0.01;  // share of the ports in use
+constexpr base::Nanoseconds kForgetAfter = base::Seconds(600);
+
+bool is_worth_watching(const WindowInput& input) {
+  return input.features.connects || input.features.ppr.value_or(1.0) >= kWorthWatching;
+}
+
+bool is_calm(const TupleState& state) {
+  return state.state == State::kGreen && !state.has_peer_fault && !state.flap.is_on() && !state.is_held;
+}
+
+}  // namespace
+
+const TupleDecision* Round::find(const telemetry::Tuple& tuple) const {
+  const auto place =
+      std::lower_bound(tuples.begin(), tuples.end(), tuple,
+                       [](const TupleDecision& entry, const telemetry::Tuple& key) { return entry.tuple < key; });
+  return place != tuples.end() && place->tuple == tuple ? &*place : nullptr;
+}
+
+Controller::Controller(Policy policy, base::Instant start)
+    : policy_(std::move(policy)), start_(start), host_since_(start) {}
+
+Controller::Watched& Controller::watch(const telemetry::Tuple& tuple, base::Instant now) {
+  const auto [place, is_new] = tuples_.try_emplace(tuple);
+  if (is_new) {
+    place->second.state.since = start_;
+    place->second.last_seen = now;
+  }
+  return place->second;
+}
+
+Decision Controller::advance(Watched& watched, const Event& event, base::Instant now) {
+  auto [state, decision] = step(std::move(watched.state), event, policy_, now);
+  watched.state = std::move(state);
+  watched.last = decision;
+  watched.last.transition.reset();
+  watched.last.began_flapping = false;
+  return decision;
+}
+
+Round Controller::window(std::span<const TupleWindow> windows, const WindowInput& idle, base::Instant now) {
+  missed_windows_ = 0;
+  sustainable_per_s_ = idle.sustainable_per_s;
+  std::vector<TupleDecision> decisions;
+  decisions.reserve(windows.size());
+  for (const TupleWindow& window : windows) {
+    if (!is_worth_watching(window.input) && tuples_.find(window.tuple) == tuples_.end()) continue;
+    Watched& watched = watch(window.tuple, now);
+    watched.is_critical = window.is_critical;
+    watched.last_seen = now;
+    decisions.push_back({window.tuple, watched.is_critical, advance(watched, window.input, now)});
+  }
+  if (decisions.size() < tuples_.size()) {
+    for (auto& [tuple, watched] : tuples_) {
+      if (watched.last_seen == now) continue;
+      decisions.push_back({tuple, watched.is_critical, advance(watched, idle, now)});
+    }
+  }
+  Round round = conclude(false, Trigger::kWindow, now);
+  std::sort(decisions.begin(), decisions.end(), [](const auto& left, const auto& right) {
+    return left.tuple < right.tuple;
+  });
+  round.tuples = std::move(decisions);
+  forget_idle(now);
+  return round;
+}
+
+Round Controller::missed_window(base::Instant now) {
+  ++missed_windows_;
+  std::vector<TupleDecision> decisions;
+  decisions.reserve(tuples_.size());
+  for (auto& [tuple, watched] : tuples_) {
+    decisions.push_back({tuple, watched.is_critical, advance(watched, MissedWindow{}, now)});
+  }
+  Round round = conclude(missed_windows_ >= policy_.stale_after_windows, Trigger::kMissedWindow, now);
+  std::sort(decisions.begin(), decisions.end(), [](const auto& left, const auto& right) {
+    return left.tuple < right.tuple;
+  });
+  round.tuples = std::move(decisions);
+  return round;
+}
+
+Round Controller::guard(const telemetry::Tuple& tuple, Guard guard, base::Instant now) {
+  Watched& watched = watch(tuple, now);
+  std::vector<TupleDecision> decisions{{tuple, watched.is_critical, advance(watched, guard, now)}};
+  Round round = conclude(host_.is_stale, Trigger::kGuard, now);
+  round.tuples = std::move(decisions);
+  return round;
+}
+
+void Controller::stop_harm() { policy_.modes.order = std::min(policy_.modes.order, Mode::kShadow); }
+
+Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
+  Round round;
+  HostDecision& host = round.host;
+  const Watched* worst = nullptr;
+  for (const auto& [tuple, watched] : tuples_) {
+    if (!watched.is_critical) continue;
+    if (watched.last.stress) {
+      host.p_stress = std::max(host.p_stress.value_or(0), watched.last.stress->probability);
+    }
+    const bool is_worse = worst == nullptr || watched.state.state > worst->state.state ||
+                          (watched.state.state == worst->state.state && tuple < *host.subject);
+    if (watched.state.state == State::kGreen || !is_worse) continue;
+    worst = &watched;
+    host.subject = tuple;
+  }
+  host.standing = {worst == nullptr ? State::kGreen : worst->state.state, is_stale};
+  if (worst != nullptr) host.reasons = worst->last.reasons;
+  if (is_stale) {
+    host.subject.reset();
+    host.reasons = {};
+    host.reasons.add({"missed_windows", Comparison::kAtLeast, static_cast<double>(missed_windows_),
+                      static_cast<double>(policy_.stale_after_windows)});
+  }
+  if (host.standing != host_) {
+    Transition transition{host_, host.standing, trigger, host.reasons};
+    if (transition.reasons.empty()) {
+      transition.reasons.add({"worst_critical_tuple", Comparison::kBelow, 0, static_cast<double>(place(host_.state))});
+    }
+    host.transition = transition;
+    host_since_ = now;
+    host_ = host.standing;
+  }
+  host.since = host_since_;
+  host.stale = stale_parameters(policy_, host_.state, sustainable_per_s_);
+  host.detected = is_stale ? host.stale : parameters_of(policy_, host_.state, sustainable_per_s_);
+  host.enforced = enforced_of(policy_, policy_.modes, host.detected);
+  host.stale = enforced_of(policy_, policy_.modes, host.stale);
+  return round;
+}
+
+void Controller::forget_idle(base::Instant now) {
+  for (auto watched = tuples_.begin(); watched != tuples_.end();) {
+    const bool is_idle = now - watched->second.last_seen > kForgetAfter && is_calm(watched->second.state);
+    watched = is_idle ? tuples_.erase(watched) : std::next(watched);
+  }
+}
+
+WindowInput idle_window(const telemetry::PortPlan& plan) {
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  WindowInput window;
+  window.sustainable_per_s = model::sustainable_per_s(plan.capacity());
+  if (plan.capacity() == 0) return window;
+  window.features.ppr = 0;
+  window.features.twr = 0;
+  if (plan.preferred_capacity() > 0) window.features.ppr_preferred = 0;
+  window.is_past_cliff = false;
+  window.time_to_cliff_s = kNever;
+  window.time_to_exhaustion_s = kNever;
+  window.free_margin = plan.capacity();
+  return window;
+}
+
+}  // namespace tidewaiter::control
