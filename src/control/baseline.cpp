@@ -33,8 +33,8 @@ void RunningMedian::adjust(std::size_t marker, double step) {
   const double above = heights_[marker + 1];
   const double left = positions_[marker] - positions_[marker - 1];
   const double right = positions_[marker + 1] - positions_[marker];
-  const double parabola = here + step / (left + right) *
-                                     ((left + step) * (above - here) / right + (right - step) * (here - below) / left);
+  const double parabola =
+      here + step / (left + right) * ((left + step) * (above - here) / right + (right - step) * (here - below) / left);
   if (below < parabola && parabola < above) {
     heights_[marker] = parabola;
   } else {

@@ -68,9 +68,8 @@ Round Controller::window(std::span<const TupleWindow> windows, const WindowInput
     }
   }
   Round round = conclude(false, Trigger::kWindow, now);
-  std::sort(decisions.begin(), decisions.end(), [](const auto& left, const auto& right) {
-    return left.tuple < right.tuple;
-  });
+  std::sort(decisions.begin(), decisions.end(),
+            [](const auto& left, const auto& right) { return left.tuple < right.tuple; });
   round.tuples = std::move(decisions);
   forget_idle(now);
   return round;
@@ -84,9 +83,8 @@ Round Controller::missed_window(base::Instant now) {
     decisions.push_back({tuple, watched.is_critical, advance(watched, MissedWindow{}, now)});
   }
   Round round = conclude(missed_windows_ >= policy_.stale_after_windows, Trigger::kMissedWindow, now);
-  std::sort(decisions.begin(), decisions.end(), [](const auto& left, const auto& right) {
-    return left.tuple < right.tuple;
-  });
+  std::sort(decisions.begin(), decisions.end(),
+            [](const auto& left, const auto& right) { return left.tuple < right.tuple; });
   round.tuples = std::move(decisions);
   return round;
 }

@@ -37,9 +37,7 @@ std::string_view name(UrgencyOverride value) {
   return word(std::array<std::string_view, 3>{"free", "logged", "approval"}, value);
 }
 
-std::string_view name(Mode mode) {
-  return word(std::array<std::string_view, 3>{"off", "shadow", "enforce"}, mode);
-}
+std::string_view name(Mode mode) { return word(std::array<std::string_view, 3>{"off", "shadow", "enforce"}, mode); }
 
 ConnectionParameters stricter(const ConnectionParameters& left, const ConnectionParameters& right) {
   return {tighter(left.retry_rate_per_s, right.retry_rate_per_s),

@@ -79,38 +79,37 @@ std::vector<Condition> default_conditions() {
   const auto yellow = Effect::kYellow;
   const auto orange = Effect::kOrange;
   const auto red = Effect::kRed;
-  return {
-      {"p_stress", yellow, kStress, kAtLeast, 0.30, 0.20, "ratio", "P(port stress)"},
-      {"ppr_preferred", yellow, kPprPreferred, kAtLeast, 0.70, 0.65, "ratio", "Preferred-parity use"},
-      {"time_to_cliff", yellow, kTimeToCliff, kBelow, 60, 70, "s", "Time to cliff"},
-      {"past_cliff", yellow, kPastCliffWindows, kAtLeast, 2, 1, "windows", "Past the cliff, in a row"},
-      only_rising({"ppr", yellow, kPpr, kAtLeast, 0.40, 0.35, "ratio", "Port pressure ratio while it rises"}),
-      only_rising({"twr", yellow, kTwr, kAtLeast, 0.40, 0.35, "ratio", "TIME_WAIT ratio while it rises"}),
-      needs(kConnectEvents, {"ctl95", yellow, kConnectTimeRatio, kAtLeast, 3, 2, "GREEN medians", "CTL95"}),
-      {"p_stress", orange, kStress, kAtLeast, 0.60, 0.45, "ratio", "P(port stress)"},
-      of_burst(needs(kConnectEvents, {"cfr", orange, kFailureRate, kAtLeast, 0.02, 0.01, "ratio",
-                                      "Burst: connect failure rate, all causes"})),
-      of_burst(needs(kRetryEvents,
-                     {"rbi", orange, kBurstIndex, kAtLeast, 0.40, 0.30, "ratio", "Burst: retry burst index"})),
-      of_burst(needs(kOrderEvents, {"dsd95", orange, kSendDelayRatio, kAtLeast, 3, 2, "GREEN medians",
-                                    "Burst: decision to send, net of the gate"})),
-      {"time_to_exhaustion", orange, kTimeToExhaustion, kBelow, 30, 50, "s", "Time to exhaustion"},
-      needs(kConnectEvents, {"local_failures", orange, kLocalFailures, kAtLeast, 1, 1, "connects",
-                             "Connects of a window that failed for reasons of this host"}),
-      {"p_stress", red, kStress, kAtLeast, 0.85, 0.65, "ratio", "P(port stress)"},
-      needs(kConnectEvents, {"local_failure_windows", red, kLocalFailureWindows, kAtLeast, 3, 1, "windows",
-                             "Of the last 5 windows, those with a local failure"}),
-      needs(kConnectEvents,
-            {"cfr_local", red, kLocalFailureRate, kAtLeast, 0.20, 0.10, "ratio", "Local connect failure rate"}),
-      {"ppr", red, kPpr, kAtLeast, 0.95, 0.90, "ratio", "Port pressure ratio"},
-      needs(kConnectEvents, {"tail_blowout", red, kBlowoutWindows, kAtLeast, 5, 1, "windows",
-                             "Windows in a row, at least ORANGE, with CTL95 or DSD95 blown out"}),
-      {"operator_hold", red, kOperatorHold, kAtLeast, 1, 1, "holds", "An operator holds the destination"},
-      needs(kConnectEvents, {"since_local_failure", red, kSinceLocalFailure, kBelow, std::nullopt, 30, "s",
-                             "Since the last local failure"}),
-      {"free_margin", red, kFreeMargin, kBelow, std::nullopt, 1, "ports", "free(30 s) − demand · 30 s"},
-      needs(kConnectEvents, {"cfr_peer", Effect::kPeerFault, kPeerFailureRate, kAtLeast, 0.02, 0.01, "ratio",
-                             "Connects that the peer or the way to it failed"})};
+  return {{"p_stress", yellow, kStress, kAtLeast, 0.30, 0.20, "ratio", "P(port stress)"},
+          {"ppr_preferred", yellow, kPprPreferred, kAtLeast, 0.70, 0.65, "ratio", "Preferred-parity use"},
+          {"time_to_cliff", yellow, kTimeToCliff, kBelow, 60, 70, "s", "Time to cliff"},
+          {"past_cliff", yellow, kPastCliffWindows, kAtLeast, 2, 1, "windows", "Past the cliff, in a row"},
+          only_rising({"ppr", yellow, kPpr, kAtLeast, 0.40, 0.35, "ratio", "Port pressure ratio while it rises"}),
+          only_rising({"twr", yellow, kTwr, kAtLeast, 0.40, 0.35, "ratio", "TIME_WAIT ratio while it rises"}),
+          needs(kConnectEvents, {"ctl95", yellow, kConnectTimeRatio, kAtLeast, 3, 2, "GREEN medians", "CTL95"}),
+          {"p_stress", orange, kStress, kAtLeast, 0.60, 0.45, "ratio", "P(port stress)"},
+          of_burst(needs(kConnectEvents, {"cfr", orange, kFailureRate, kAtLeast, 0.02, 0.01, "ratio",
+                                          "Burst: connect failure rate, all causes"})),
+          of_burst(needs(kRetryEvents,
+                         {"rbi", orange, kBurstIndex, kAtLeast, 0.40, 0.30, "ratio", "Burst: retry burst index"})),
+          of_burst(needs(kOrderEvents, {"dsd95", orange, kSendDelayRatio, kAtLeast, 3, 2, "GREEN medians",
+                                        "Burst: decision to send, net of the gate"})),
+          {"time_to_exhaustion", orange, kTimeToExhaustion, kBelow, 30, 56, "s", "Time to exhaustion"},
+          needs(kConnectEvents, {"local_failures", orange, kLocalFailures, kAtLeast, 1, 1, "connects",
+                                 "Connects of a window that failed for reasons of this host"}),
+          {"p_stress", red, kStress, kAtLeast, 0.85, 0.65, "ratio", "P(port stress)"},
+          needs(kConnectEvents, {"local_failure_windows", red, kLocalFailureWindows, kAtLeast, 3, 1, "windows",
+                                 "Of the last 5 windows, those with a local failure"}),
+          needs(kConnectEvents,
+                {"cfr_local", red, kLocalFailureRate, kAtLeast, 0.20, 0.10, "ratio", "Local connect failure rate"}),
+          {"ppr", red, kPpr, kAtLeast, 0.95, 0.90, "ratio", "Port pressure ratio"},
+          needs(kConnectEvents, {"tail_blowout", red, kBlowoutWindows, kAtLeast, 5, 1, "windows",
+                                 "Windows in a row, at least ORANGE, with CTL95 or DSD95 blown out"}),
+          {"operator_hold", red, kOperatorHold, kAtLeast, 1, 1, "holds", "An operator holds the destination"},
+          needs(kConnectEvents, {"since_local_failure", red, kSinceLocalFailure, kBelow, std::nullopt, 30, "s",
+                                 "Since the last local failure"}),
+          {"free_margin", red, kFreeMargin, kBelow, std::nullopt, 1, "ports", "free(30 s) − demand · 30 s"},
+          needs(kConnectEvents, {"cfr_peer", Effect::kPeerFault, kPeerFailureRate, kAtLeast, 0.02, 0.01, "ratio",
+                                 "Connects that the peer or the way to it failed"})};
 }
 
 std::array<StateParameters, kStates.size()> default_parameters() {
@@ -159,9 +158,9 @@ std::vector<base::Setting> settings_of(Policy& policy) {
   for (const State state : {State::kYellow, State::kOrange, State::kRed}) {
     const Effect effect = static_cast<Effect>(place(state) - 1);
     const std::string table = fmt::format("control.{}", table_name(effect));
-    settings.push_back({table + ".minimum_dwell", "", "Every condition must be clear for this long to step down.",
-                        base::Setting::Duration{&policy.minimum_dwell[place(state)], base::Seconds(1),
-                                                base::Seconds(3600)}});
+    settings.push_back(
+        {table + ".minimum_dwell", "", "Every condition must be clear for this long to step down.",
+         base::Setting::Duration{&policy.minimum_dwell[place(state)], base::Seconds(1), base::Seconds(3600)}});
     for (Condition& condition : policy.conditions) {
       if (condition.effect == effect && condition.signal != Signal::kOperatorHold) add_thresholds(condition, settings);
     }
@@ -181,10 +180,10 @@ base::Result<void> check(const Policy& policy) {
     const bool is_high = condition.comparison == kAtLeast;
     if (is_high ? condition.leave <= *condition.enter : condition.leave >= *condition.enter) continue;
     const auto key = fmt::format("control.{}.{}", table_name(condition.effect), condition.name);
-    return base::fail(base::ErrorCode::kInvalidArgument,
-                      fmt::format("{} = {} and {}_leave = {} contradict each other", key, *condition.enter, key,
-                                  condition.leave),
-                      fmt::format("{}_leave must be at {} {}", key, is_high ? "most" : "least", *condition.enter));
+    return base::fail(
+        base::ErrorCode::kInvalidArgument,
+        fmt::format("{} = {} and {}_leave = {} contradict each other", key, *condition.enter, key, condition.leave),
+        fmt::format("{}_leave must be at {} {}", key, is_high ? "most" : "least", *condition.enter));
   }
   return {};
 }

@@ -61,7 +61,7 @@ struct Condition {
   std::string_view unit;
   std::string_view purpose;
   Group group = Group::kNone;
-  bool only_rising = false;    ///< counts only while the signal rises against its mean of 10 s
+  bool only_rising = false;     ///< counts only while the signal rises against its mean of 10 s
   std::string_view needs = {};  ///< the source without which the row is off; empty: the census
 };
 

@@ -44,8 +44,7 @@ std::optional<double> judged(std::uint32_t failures, std::uint32_t attempts, con
 
 /// Measured where it is measured, else by the expected cost of the search.
 std::optional<bool> is_past_cliff(const TupleState& state, const WindowInput& window, const Policy& policy) {
-  const auto measured =
-      ratio(window.features.port_search_time, state.port_search, policy.prior_port_search_us, policy);
+  const auto measured = ratio(window.features.port_search_time, state.port_search, policy.prior_port_search_us, policy);
   if (measured) return *measured > policy.search_cliff_ratio;
   return window.is_past_cliff;
 }
@@ -63,8 +62,9 @@ void learn(Baseline& baseline, const std::optional<telemetry::Percentile>& laten
 
 model::StressInputs stress_inputs(const TupleState& state, const Signals& signals) {
   const WindowInput& window = state.last_input;
-  model::StressInputs inputs{window.features.ppr, window.features.twr,        std::nullopt,
-                             std::nullopt,        window.features.retry_queue_depth, std::nullopt};
+  model::StressInputs inputs{
+      window.features.ppr, window.features.twr, std::nullopt, std::nullopt, window.features.retry_queue_depth,
+      std::nullopt};
   inputs.connect_time_ratio = signals[Signal::kConnectTimeRatio];
   if (const auto& pooled = window.features.pooled_connects; pooled && pooled->attempts > 0) {
     inputs.local_failure_rate = pooled->failed_local / (pooled->attempts + 1.0);

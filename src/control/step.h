@@ -131,12 +131,12 @@ struct Decision {
   std::optional<model::Stress> stress;  ///< absent while no port ratio is known
   Reasons reasons;                      ///< why the state is as it is; empty in GREEN
   std::optional<Transition> transition;
-  Parameters detected;                      ///< what state and conditions prescribe
-  Parameters enforced;                      ///< what is to be obeyed: detected where the group's mode is enforce
-  Parameters stale;                         ///< what is to be obeyed by whoever hears nothing any more
-  std::bitset<kMostConditions> off;         ///< rows of the policy whose signal is not known
-  bool is_flapping = false;                 ///< dwell times are doubled
-  bool began_flapping = false;              ///< with this step
+  Parameters detected;               ///< what state and conditions prescribe
+  Parameters enforced;               ///< what is to be obeyed: detected where the group's mode is enforce
+  Parameters stale;                  ///< what is to be obeyed by whoever hears nothing any more
+  std::bitset<kMostConditions> off;  ///< rows of the policy whose signal is not known
+  bool is_flapping = false;          ///< dwell times are doubled
+  bool began_flapping = false;       ///< with this step
 };
 
 struct Step {

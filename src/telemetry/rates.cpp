@@ -113,7 +113,10 @@ const TupleDemand* DemandTracker::find(const Tuple& tuple) const {
 
 std::optional<double> DemandEstimator::per_second() const {
   if (fast_.weight == 0) return std::nullopt;
-  return std::max(fast_.value(), slow_.value());
+  // The variance of an exponentially weighted mean of Poisson counts is rate / (2 · time constant).
+  const double slow = slow_.value();
+  const double chance = 3.0 * std::sqrt(slow / (2.0 * std::chrono::duration<double>(options_.fast).count()));
+  return fast_.value() > slow + chance ? fast_.value() : slow;
 }
 
 }  // namespace tidewaiter::telemetry
