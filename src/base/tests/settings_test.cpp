@@ -7,6 +7,8 @@ namespace tidewaiter::base {
 namespace {
 
 struct Options {
+  enum class How : std::uint8_t { kOnce, kOften };
+  How how = How::kOnce;
   std::uint64_t sockets = 10;
   double share = 0.5;
   Nanoseconds pace = Seconds(1);
@@ -15,6 +17,7 @@ struct Options {
 std::vector<Setting> settings_of(Options& options) {
   return {{"look.sockets", "sockets", "", Setting::Whole{&options.sockets, 1, 100}},
           {"look.share", "ratio", "", Setting::Real{&options.share, 0, 1}},
+          {"look.how", "", "", Setting::choice(options.how, {"once", "often"})},
           {"pace", "", "", Setting::Duration{&options.pace, Milliseconds(100), Seconds(60)}}};
 }
 
@@ -50,7 +53,7 @@ TEST_P(RefusedFiles, name_place_and_what_is_allowed_and_change_nothing) {
 INSTANTIATE_TEST_SUITE_P(
     Settings, RefusedFiles,
     ::testing::Values(BadFile{"[look]\nsockets = 5\nsocket = 5\n", "a.toml:3:1: unknown setting 'look.socket'",
-                              "look.sockets"},
+                              "[look] has: sockets, share"},
                       BadFile{"[look]\nsockets = 101\n", "a.toml:2:11", "a whole number from 1 to 100"},
                       BadFile{"[look]\nsockets = -1\n", "a.toml:2:11", "from 1 to 100"},
                       BadFile{"[look]\nsockets = 5.0\n", "a.toml:2:11", "a whole number"},
@@ -59,7 +62,21 @@ INSTANTIATE_TEST_SUITE_P(
                       BadFile{"pace = 1\n", "a.toml:1:8", "a duration in quotes from \"100ms\" to \"1m\""},
                       BadFile{"pace = \"61s\"\n", "a.toml:1:8", "to \"1m\""},
                       BadFile{"[look]\nsockets = 5\npace = [\n", "a.toml:", "TOML"},
-                      BadFile{"look = 1\n", "a.toml:1:1: unknown setting 'look'", "look.sockets"}));
+                      BadFile{"look = 1\n", "a.toml:1:1: unknown setting 'look'", "tables: [look]"},
+                      BadFile{"[look]\nhow = \"never\"\n", "a.toml:2:7", "look.how takes one of \"once\", \"often\""},
+                      BadFile{"[look]\nhow = 1\n", "a.toml:2:7", "one of"}));
+
+TEST(Settings, are_read_back_from_what_is_written) {
+  Options options;
+  options.pace = Milliseconds(250);
+  options.how = Options::How::kOften;
+  const std::string text = to_toml(settings_of(options));
+  EXPECT_EQ(text, "pace = \"250ms\"\n\n[look]\nsockets = 10\nshare = 0.5\nhow = \"often\"\n");
+  Options read;
+  ASSERT_TRUE(apply_toml(text, "a.toml", settings_of(read)));
+  EXPECT_EQ(read.pace, options.pace);
+  EXPECT_EQ(read.how, options.how);
+}
 
 }  // namespace
 }  // namespace tidewaiter::base

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <random>
 
 namespace tidewaiter::telemetry {
 namespace {
@@ -70,11 +71,32 @@ TEST(DemandEstimator, rises_fast_and_falls_slowly) {
   estimator.update(10, Seconds(1));
   EXPECT_DOUBLE_EQ(*estimator.per_second(), 10.0);
   for (int i = 0; i < 10; ++i) estimator.update(400, Seconds(1));
-  EXPECT_GT(*estimator.per_second(), 380.0);
+  EXPECT_GT(*estimator.per_second(), 370.0);
   for (int i = 0; i < 10; ++i) estimator.update(0, Seconds(1));
   EXPECT_GT(*estimator.per_second(), 80.0) << "the slow rate remembers the burst";
   for (int i = 0; i < 300; ++i) estimator.update(0, Seconds(1));
   EXPECT_LT(*estimator.per_second(), 0.1);
+}
+
+TEST(DemandEstimator, does_not_overstate_a_steady_load) {
+  std::mt19937_64 random(1);
+  std::poisson_distribution<int> arrivals(33);
+  DemandEstimator estimator;
+  double sum = 0;
+  constexpr int kSeconds = 2'000;
+  for (int i = 0; i < kSeconds; ++i) {
+    estimator.update(arrivals(random), Seconds(1));
+    sum += *estimator.per_second();
+  }
+  EXPECT_NEAR(sum / kSeconds, 33, 0.66);
+}
+
+TEST(DemandEstimator, follows_a_jump_at_once) {
+  DemandEstimator estimator;
+  for (int i = 0; i < 60; ++i) estimator.update(33, Seconds(1));
+  estimator.update(99, Seconds(1));
+  estimator.update(99, Seconds(1));
+  EXPECT_GT(*estimator.per_second(), 70);
 }
 
 TEST(DemandEstimator, gives_the_first_window_no_more_weight_than_the_others) {
