@@ -19,11 +19,12 @@
 #include "kernel/host.h"
 #include "kernel/network_settings.h"
 #include "model/release_schedule.h"
+#include "output/census_metrics.h"
 #include "output/census_table.h"
 #include "output/census_view.h"
 #include "output/configuration.h"
 #include "output/documents.h"
-#include "output/metrics.h"
+#include "output/series_limit.h"
 #include "telemetry/rates.h"
 
 namespace tidewaiter::cli {
@@ -41,7 +42,7 @@ struct CensusArguments {
   std::string watch;
   std::string config;
   std::size_t top = output::CensusTableOptions{}.tuples;
-  std::size_t max_tuples = output::CensusMetricsOptions{}.max_tuples;
+  std::size_t max_tuples = 64;
   bool json = false;
   bool prometheus = false;
   bool full = false;
@@ -169,13 +170,19 @@ class CensusCommand final : public Command {
     return {};
   }
 
+  [[nodiscard]] output::SeriesLimit series_of(const output::CensusView& view) const {
+    output::SeriesLimit series(arguments_.max_tuples);
+    series.admit(view);
+    return series;
+  }
+
   base::Result<void> show(const telemetry::Sample& sample, const telemetry::DemandTracker* demand) const {
     const auto view = output::view_of(sample, demand, configuration_.outlook, filter_);
     std::string text;
     if (arguments_.json) {
       text = output::census_document(view).dump() + "\n";
     } else if (arguments_.prometheus) {
-      text = output::census_metrics(view, {arguments_.max_tuples});
+      text = output::census_metrics(view, series_of(view));
     } else {
       const auto style = style_of_terminal(arguments_.ascii, stdout);
       const output::CensusTableOptions options{arguments_.top, output::CensusTableOptions{}.listeners};

@@ -40,13 +40,14 @@ Controller::Watched& Controller::watch(const telemetry::Tuple& tuple, base::Inst
   return place->second;
 }
 
-Decision Controller::advance(Watched& watched, const Event& event, base::Instant now) {
+TupleDecision Controller::decide(const telemetry::Tuple& tuple, Watched& watched, const Event& event,
+                                 base::Instant now) {
   auto [state, decision] = step(std::move(watched.state), event, policy_, now);
   watched.state = std::move(state);
   watched.last = decision;
   watched.last.transition.reset();
   watched.last.began_flapping = false;
-  return decision;
+  return {tuple, watched.is_critical, watched.state.last_input.features, decision};
 }
 
 Round Controller::window(std::span<const TupleWindow> windows, const WindowInput& idle, base::Instant now) {
@@ -59,12 +60,12 @@ Round Controller::window(std::span<const TupleWindow> windows, const WindowInput
     Watched& watched = watch(window.tuple, now);
     watched.is_critical = window.is_critical;
     watched.last_seen = now;
-    decisions.push_back({window.tuple, watched.is_critical, advance(watched, window.input, now)});
+    decisions.push_back(decide(window.tuple, watched, window.input, now));
   }
   if (decisions.size() < tuples_.size()) {
     for (auto& [tuple, watched] : tuples_) {
       if (watched.last_seen == now) continue;
-      decisions.push_back({tuple, watched.is_critical, advance(watched, idle, now)});
+      decisions.push_back(decide(tuple, watched, idle, now));
     }
   }
   Round round = conclude(false, Trigger::kWindow, now);
@@ -80,7 +81,7 @@ Round Controller::missed_window(base::Instant now) {
   std::vector<TupleDecision> decisions;
   decisions.reserve(tuples_.size());
   for (auto& [tuple, watched] : tuples_) {
-    decisions.push_back({tuple, watched.is_critical, advance(watched, MissedWindow{}, now)});
+    decisions.push_back(decide(tuple, watched, MissedWindow{}, now));
   }
   Round round = conclude(missed_windows_ >= policy_.stale_after_windows, Trigger::kMissedWindow, now);
   std::sort(decisions.begin(), decisions.end(),
@@ -91,7 +92,7 @@ Round Controller::missed_window(base::Instant now) {
 
 Round Controller::guard(const telemetry::Tuple& tuple, Guard guard, base::Instant now) {
   Watched& watched = watch(tuple, now);
-  std::vector<TupleDecision> decisions{{tuple, watched.is_critical, advance(watched, guard, now)}};
+  std::vector<TupleDecision> decisions{decide(tuple, watched, guard, now)};
   Round round = conclude(host_.is_stale, Trigger::kGuard, now);
   round.tuples = std::move(decisions);
   return round;

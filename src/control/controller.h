@@ -23,6 +23,7 @@ struct TupleWindow {
 struct TupleDecision {
   telemetry::Tuple tuple;
   bool is_critical = true;
+  telemetry::Features features;  ///< that it was judged by
   Decision decision;
 };
 
@@ -79,7 +80,7 @@ class Controller {
     Decision last;
   };
 
-  Decision advance(Watched& watched, const Event& event, base::Instant now);
+  TupleDecision decide(const telemetry::Tuple& tuple, Watched& watched, const Event& event, base::Instant now);
   Watched& watch(const telemetry::Tuple& tuple, base::Instant now);
   [[nodiscard]] Round conclude(bool is_stale, Trigger trigger, base::Instant now);
   void forget_idle(base::Instant now);

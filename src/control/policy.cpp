@@ -29,13 +29,8 @@ Condition needs(std::string_view source, Condition condition) {
   return condition;
 }
 
-std::string_view table_name(Effect effect) {
-  constexpr std::array<std::string_view, 4> kNames = {"yellow", "orange", "red", "peer_fault"};
-  return kNames[static_cast<std::size_t>(effect)];
-}
-
 void add_thresholds(Condition& condition, std::vector<base::Setting>& settings) {
-  const std::string key = fmt::format("control.{}.{}", table_name(condition.effect), condition.name);
+  const std::string key = fmt::format("control.{}.{}", name(condition.effect), condition.name);
   const double largest = condition.unit == "ratio" ? 1.0 : 1e6;
   if (condition.enter) {
     settings.push_back({key, std::string(condition.unit),
@@ -71,6 +66,11 @@ void add_actions(const std::string& table, StateParameters& row, std::vector<bas
 }
 
 }  // namespace
+
+std::string_view name(Effect effect) {
+  constexpr std::array<std::string_view, 4> kNames = {"yellow", "orange", "red", "peer_fault"};
+  return kNames[static_cast<std::size_t>(effect)];
+}
 
 std::string_view sign(Comparison comparison) { return comparison == kAtLeast ? ">=" : "<"; }
 
@@ -157,7 +157,7 @@ std::vector<base::Setting> settings_of(Policy& policy) {
   };
   for (const State state : {State::kYellow, State::kOrange, State::kRed}) {
     const Effect effect = static_cast<Effect>(place(state) - 1);
-    const std::string table = fmt::format("control.{}", table_name(effect));
+    const std::string table = fmt::format("control.{}", name(effect));
     settings.push_back(
         {table + ".minimum_dwell", "", "Every condition must be clear for this long to step down.",
          base::Setting::Duration{&policy.minimum_dwell[place(state)], base::Seconds(1), base::Seconds(3600)}});
@@ -179,7 +179,7 @@ base::Result<void> check(const Policy& policy) {
     if (!condition.enter) continue;
     const bool is_high = condition.comparison == kAtLeast;
     if (is_high ? condition.leave <= *condition.enter : condition.leave >= *condition.enter) continue;
-    const auto key = fmt::format("control.{}.{}", table_name(condition.effect), condition.name);
+    const auto key = fmt::format("control.{}.{}", name(condition.effect), condition.name);
     return base::fail(
         base::ErrorCode::kInvalidArgument,
         fmt::format("{} = {} and {}_leave = {} contradict each other", key, *condition.enter, key, condition.leave),

@@ -46,6 +46,7 @@ enum class Comparison : std::uint8_t { kAtLeast, kBelow };
 
 /// What a condition does when it holds.
 enum class Effect : std::uint8_t { kYellow, kOrange, kRed, kPeerFault };
+[[nodiscard]] std::string_view name(Effect effect);
 
 /// Conditions that only count together with others of their group.
 enum class Group : std::uint8_t { kNone, kBurst };

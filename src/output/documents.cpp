@@ -24,48 +24,6 @@ Document time_to(const std::optional<model::Forecast>& forecast,
   return seconds(*((*forecast).*field));
 }
 
-Document range_document(const telemetry::PortPlan& plan) {
-  return {{"lo", plan.settings().lo},
-          {"hi", plan.settings().hi},
-          {"size", plan.size()},
-          {"reserved", plan.reserved()},
-          {"locked", plan.locked()},
-          {"capacity", plan.capacity()},
-          {"preferred", plan.settings().lo % 2 == 0 ? "even" : "odd"},
-          {"preferred_capacity", plan.preferred_capacity()}};
-}
-
-Document tuple_document(const TupleView& view, const std::string& netns) {
-  const auto& tuple = view.sample->tuple;
-  const auto& counts = view.sample->counts;
-  const auto& outlook = view.outlook;
-  return {{"netns", netns},
-          {"src", tuple.source.to_string()},
-          {"dst", tuple.destination.to_string()},
-          {"dport", tuple.destination_port},
-          {"live", counts.live},
-          {"live_preferred", counts.live_preferred},
-          {"time_wait", counts.time_wait},
-          {"time_wait_preferred", counts.time_wait_preferred},
-          {"time_wait_reusable", counts.time_wait_reusable},
-          {"outside_range", counts.outside_range},
-          {"syn_sent", counts.syn_sent},
-          {"syn_retransmitted", counts.syn_retransmitted},
-          {"free", outlook.pressure.free},
-          {"free_preferred", outlook.pressure.free_preferred},
-          {"ppr", known(outlook.pressure.ppr)},
-          {"ppr_preferred", known(outlook.pressure.ppr_preferred)},
-          {"twr", known(outlook.pressure.twr)},
-          {"next_release_ms", known(outlook.pressure.next_release_ms)},
-          {"expected_search_us", static_cast<double>(outlook.expected_search.count()) / 1000.0},
-          {"past_cliff", outlook.is_past_cliff},
-          {"opened_per_s", known(outlook.opened_per_s)},
-          {"closed_per_s", known(outlook.closed_per_s)},
-          {"demand_per_s", known(outlook.demand_per_s)},
-          {"time_to_cliff_s", time_to(outlook.forecast, &model::Forecast::time_to_cliff)},
-          {"time_to_exhaustion_s", time_to(outlook.forecast, &model::Forecast::time_to_exhaustion)}};
-}
-
 Document listener_document(const telemetry::ListenerSample& listener) {
   return {{"addr", listener.address.to_string()},  {"port", listener.port},
           {"sockets", listener.sockets},           {"accept_queue", listener.accept_queue},
@@ -110,6 +68,48 @@ Document absent_document(const CensusView& view) {
 }
 
 }  // namespace
+
+Document range_document(const telemetry::PortPlan& plan) {
+  return {{"lo", plan.settings().lo},
+          {"hi", plan.settings().hi},
+          {"size", plan.size()},
+          {"reserved", plan.reserved()},
+          {"locked", plan.locked()},
+          {"capacity", plan.capacity()},
+          {"preferred", plan.settings().lo % 2 == 0 ? "even" : "odd"},
+          {"preferred_capacity", plan.preferred_capacity()}};
+}
+
+Document tuple_document(const TupleView& view, const std::string& netns) {
+  const auto& tuple = view.sample->tuple;
+  const auto& counts = view.sample->counts;
+  const auto& outlook = view.outlook;
+  return {{"netns", netns},
+          {"src", tuple.source.to_string()},
+          {"dst", tuple.destination.to_string()},
+          {"dport", tuple.destination_port},
+          {"live", counts.live},
+          {"live_preferred", counts.live_preferred},
+          {"time_wait", counts.time_wait},
+          {"time_wait_preferred", counts.time_wait_preferred},
+          {"time_wait_reusable", counts.time_wait_reusable},
+          {"outside_range", counts.outside_range},
+          {"syn_sent", counts.syn_sent},
+          {"syn_retransmitted", counts.syn_retransmitted},
+          {"free", outlook.pressure.free},
+          {"free_preferred", outlook.pressure.free_preferred},
+          {"ppr", known(outlook.pressure.ppr)},
+          {"ppr_preferred", known(outlook.pressure.ppr_preferred)},
+          {"twr", known(outlook.pressure.twr)},
+          {"next_release_ms", known(outlook.pressure.next_release_ms)},
+          {"expected_search_us", static_cast<double>(outlook.expected_search.count()) / 1000.0},
+          {"past_cliff", outlook.is_past_cliff},
+          {"opened_per_s", known(outlook.opened_per_s)},
+          {"closed_per_s", known(outlook.closed_per_s)},
+          {"demand_per_s", known(outlook.demand_per_s)},
+          {"time_to_cliff_s", time_to(outlook.forecast, &model::Forecast::time_to_cliff)},
+          {"time_to_exhaustion_s", time_to(outlook.forecast, &model::Forecast::time_to_exhaustion)}};
+}
 
 Document census_document(const CensusView& view) {
   const telemetry::Sample& sample = *view.sample;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "base/result.h"
 #include "output/census_view.h"
@@ -13,6 +14,12 @@ using Document = nlohmann::ordered_json;
 
 /// `tidewaiter.census/1`: docs/documents.md describes each field.
 [[nodiscard]] Document census_document(const CensusView& view);
+
+/// One tuple of a census: the first fields of its object in every document.
+[[nodiscard]] Document tuple_document(const TupleView& view, const std::string& netns);
+
+/// The `range` of a census.
+[[nodiscard]] Document range_document(const telemetry::PortPlan& plan);
 
 /// `tidewaiter.error/1`: what a command answers instead of its document.
 [[nodiscard]] Document error_document(const base::Error& error);

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output/metrics.h"
 
-#include <algorithm>
 #include <array>
-#include <cassert>
-#include <limits>
-#include <map>
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-#include <utility>
-#include <vector>
 
 namespace tidewaiter::output {
 namespace {
@@ -17,7 +9,7 @@ namespace {
 constexpr std::string_view kTupleLabels = "netns, src, dst, dport";
 constexpr std::string_view kListenerLabels = "netns, addr, port";
 
-constexpr std::array<MetricDeclaration, 16> kMetrics{{
+constexpr std::array<MetricDeclaration, 27> kMetrics{{
     {"tidewaiter_port_pressure_ratio", MetricKind::kGauge, kTupleLabels,
      "Share of the tuple's ports that connect() cannot give: live connections and TIME_WAITs that are not reusable.",
      0},
@@ -49,129 +41,30 @@ constexpr std::array<MetricDeclaration, 16> kMetrics{{
      "Packets that the listener dropped; a dropped final ACK counts twice.", 0},
     {"tidewaiter_observer_duration_seconds", MetricKind::kGauge, "netns", "Wall time of the last look at the sockets.",
      0},
+    {"tidewaiter_observer_interval_seconds", MetricKind::kGauge, "netns",
+     "Time between two windows now; longer than configured where a pass takes too much of it.", 0},
+    {"tidewaiter_observer_windows_total", MetricKind::kCounter, "netns", "Windows since the agent's start.", 0},
+    {"tidewaiter_observer_missed_windows_total", MetricKind::kCounter, "netns",
+     "Windows that were due and did not come.", 0},
+    {"tidewaiter_observer_last_window_age_seconds", MetricKind::kGauge, "netns",
+     "Age of the last window; the state is STALE when it is more than three intervals.", 0},
+    {"tidewaiter_observer_lost_events_total", MetricKind::kCounter, "source", "What was lost, by where.", 0},
+    {"tidewaiter_stress_probability", MetricKind::kGauge, kTupleLabels,
+     "P(port stress) of the model in use; for dst=\"other\" the highest of any tuple in it.", 0},
+    {"tidewaiter_state", MetricKind::kGauge, "netns, src, dst, dport, state",
+     "1 for the state that the tuple is in, 0 for the others.", 0},
+    {"tidewaiter_host_state", MetricKind::kGauge, "netns, state",
+     "1 for the state of the worst critical tuple, 0 for the others.", 0},
+    {"tidewaiter_transitions_total", MetricKind::kCounter, "from, to, mode",
+     "Changes of a tuple's state; mode is enforce where either group of parameters is acted upon.", 0},
+    {"tidewaiter_parameter", MetricKind::kGauge, "name, kind",
+     "Execution parameters at host level; kind detected is what the state prescribes, enforced what is to be obeyed.",
+     0},
+    {"tidewaiter_http_requests_total", MetricKind::kCounter, "", "Requests that the agent's HTTP server answered.", 0},
 }};
-
-using Labels = std::vector<prometheus::ClientMetric::Label>;
-
-/// Families by declaration, in the order of the table; only those with samples are written.
-class Exposition {
- public:
-  void add(std::string_view name, const Labels& labels, std::optional<double> value) {
-    if (!value) return;
-    const auto declaration = std::find_if(kMetrics.begin(), kMetrics.end(),
-                                          [&](const MetricDeclaration& candidate) { return candidate.name == name; });
-    assert(declaration != kMetrics.end() && "a metric that is not declared");
-    prometheus::ClientMetric metric;
-    metric.label = labels;
-    if (declaration->kind == MetricKind::kCounter) {
-      metric.counter.value = *value;
-    } else {
-      metric.gauge.value = *value;
-    }
-    samples_[static_cast<std::size_t>(declaration - kMetrics.begin())].push_back(std::move(metric));
-  }
-
-  [[nodiscard]] std::string text() const {
-    std::vector<prometheus::MetricFamily> families;
-    for (std::size_t i = 0; i < kMetrics.size(); ++i) {
-      if (samples_[i].empty()) continue;
-      const auto kind =
-          kMetrics[i].kind == MetricKind::kCounter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
-      families.push_back({std::string(kMetrics[i].name), std::string(kMetrics[i].help), kind, samples_[i]});
-    }
-    return prometheus::TextSerializer().Serialize(families);
-  }
-
- private:
-  std::array<std::vector<prometheus::ClientMetric>, kMetrics.size()> samples_;
-};
-
-/// What a tuple's series show; `never` is +Inf.
-struct TupleValues {
-  std::optional<double> ppr, ppr_preferred, twr, free, time_to_cliff_s, time_to_exhaustion_s;
-};
-
-std::optional<double> seconds_or_never(const std::optional<model::Forecast>& forecast,
-                                       std::optional<base::Nanoseconds> model::Forecast::*field) {
-  if (!forecast) return std::nullopt;
-  const auto& time = (*forecast).*field;
-  return time ? std::chrono::duration<double>(*time).count() : std::numeric_limits<double>::infinity();
-}
-
-TupleValues values_of(const TupleView& view) {
-  const auto& outlook = view.outlook;
-  return {outlook.pressure.ppr,
-          outlook.pressure.ppr_preferred,
-          outlook.pressure.twr,
-          static_cast<double>(outlook.pressure.free),
-          seconds_or_never(outlook.forecast, &model::Forecast::time_to_cliff),
-          seconds_or_never(outlook.forecast, &model::Forecast::time_to_exhaustion)};
-}
-
-template <class Better>
-void keep(std::optional<double>& kept, const std::optional<double>& value, Better is_worse) {
-  if (value && (!kept || is_worse(*value, *kept))) kept = value;
-}
-
-void keep_worst(TupleValues& kept, const TupleValues& values) {
-  keep(kept.ppr, values.ppr, std::greater<>());
-  keep(kept.ppr_preferred, values.ppr_preferred, std::greater<>());
-  keep(kept.twr, values.twr, std::greater<>());
-  keep(kept.free, values.free, std::less<>());
-  keep(kept.time_to_cliff_s, values.time_to_cliff_s, std::less<>());
-  keep(kept.time_to_exhaustion_s, values.time_to_exhaustion_s, std::less<>());
-}
-
-void add_tuple(Exposition& exposition, const Labels& labels, const TupleValues& values) {
-  exposition.add("tidewaiter_port_pressure_ratio", labels, values.ppr);
-  exposition.add("tidewaiter_preferred_parity_ratio", labels, values.ppr_preferred);
-  exposition.add("tidewaiter_time_wait_ratio", labels, values.twr);
-  exposition.add("tidewaiter_free_ports", labels, values.free);
-  exposition.add("tidewaiter_time_to_cliff_seconds", labels, values.time_to_cliff_s);
-  exposition.add("tidewaiter_time_to_exhaustion_seconds", labels, values.time_to_exhaustion_s);
-}
-
-void add_listener(Exposition& exposition, const std::string& netns, const telemetry::ListenerSample& listener) {
-  const Labels labels{
-      {"netns", netns}, {"addr", listener.address.to_string()}, {"port", std::to_string(listener.port)}};
-  exposition.add("tidewaiter_listener_accept_queue", labels, listener.accept_queue);
-  exposition.add("tidewaiter_listener_accept_limit", labels, listener.accept_limit);
-  exposition.add("tidewaiter_listener_half_open", labels, listener.half_open);
-  exposition.add("tidewaiter_listener_drops_total", labels, listener.drops);
-}
 
 }  // namespace
 
 std::span<const MetricDeclaration> metric_declarations() { return kMetrics; }
-
-std::string census_metrics(const CensusView& view, const CensusMetricsOptions& options) {
-  Exposition exposition;
-  const telemetry::Sample& sample = *view.sample;
-  TupleValues other;
-  for (std::size_t i = 0; i < view.tuples.size(); ++i) {
-    const TupleValues values = values_of(view.tuples[i]);
-    if (i >= options.max_tuples) {
-      keep_worst(other, values);
-      continue;
-    }
-    const telemetry::Tuple& tuple = view.tuples[i].sample->tuple;
-    add_tuple(exposition,
-              {{"netns", sample.netns},
-               {"src", tuple.source.to_string()},
-               {"dst", tuple.destination.to_string()},
-               {"dport", std::to_string(tuple.destination_port)}},
-              values);
-  }
-  add_tuple(exposition, {{"netns", sample.netns}, {"src", "other"}, {"dst", "other"}, {"dport", "other"}}, other);
-  const Labels host{{"netns", sample.netns}};
-  exposition.add("tidewaiter_host_port_pressure_ratio", host, view.host.ppr);
-  exposition.add("tidewaiter_host_time_wait_ratio", host, view.host.twr);
-  exposition.add("tidewaiter_host_literal_port_pressure_ratio", host, view.host.ppr_literal);
-  exposition.add("tidewaiter_host_literal_time_wait_ratio", host, view.host.twr_literal);
-  exposition.add("tidewaiter_host_port_capacity", host, sample.plan.capacity());
-  for (const auto& listener : sample.listeners) add_listener(exposition, sample.netns, listener);
-  exposition.add("tidewaiter_observer_duration_seconds", host, std::chrono::duration<double>(sample.cost.wall).count());
-  return exposition.text();
-}
 
 }  // namespace tidewaiter::output

@@ -6,8 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "output/census_view.h"
-
 namespace tidewaiter::output {
 
 enum class MetricKind : std::uint8_t { kGauge, kCounter, kHistogram };
@@ -23,13 +21,5 @@ struct MetricDeclaration {
 
 /// Every metric that this version can show.
 [[nodiscard]] std::span<const MetricDeclaration> metric_declarations();
-
-struct CensusMetricsOptions {
-  /// Tuples with series of their own, by pressure; the worst of the others is shown as dst="other".
-  std::size_t max_tuples = 64;
-};
-
-/// A census in the Prometheus text format. What is not known has no sample; "never" is +Inf.
-[[nodiscard]] std::string census_metrics(const CensusView& view, const CensusMetricsOptions& options = {});
 
 }  // namespace tidewaiter::output

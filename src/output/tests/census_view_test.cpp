@@ -9,7 +9,7 @@
 
 #include "output/census_table.h"
 #include "output/documents.h"
-#include "output/metrics.h"
+#include "output/census_metrics.h"
 
 namespace tidewaiter::output {
 namespace {
@@ -181,7 +181,10 @@ TEST(ErrorDocument, carries_code_message_and_hint) {
 
 TEST(CensusMetrics, bounds_the_tuples_and_shows_the_worst_of_the_others) {
   const auto sample = look(5);
-  const std::string text = census_metrics(view_of(sample, nullptr, {}), {2});
+  const auto view = view_of(sample, nullptr, {});
+  SeriesLimit series(2);
+  series.admit(view);
+  const std::string text = census_metrics(view, series);
   EXPECT_NE(text.find(R"(tidewaiter_free_ports{netns="self",src="127.0.0.1",dst="127.0.0.1",dport="9005"} 1985)"),
             std::string::npos);
   EXPECT_EQ(text.find("9003"), std::string::npos);
@@ -197,7 +200,10 @@ TEST(CensusMetrics, says_infinity_for_never) {
   const auto second = look(1, 1);
   telemetry::DemandTracker demand;
   demand.observe(first, second);
-  const std::string text = census_metrics(view_of(second, &demand, {}));
+  const auto view = view_of(second, &demand, {});
+  SeriesLimit series;
+  series.admit(view);
+  const std::string text = census_metrics(view, series);
   EXPECT_NE(text.find("dport=\"9001\"} +Inf"), std::string::npos) << text;
 }
 
