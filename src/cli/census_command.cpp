@@ -11,18 +11,17 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/settings.h"
+#include "agent/configuration.h"
 #include "cli/command.h"
+#include "cli/configuration_file.h"
 #include "cli/pause.h"
 #include "cli/program.h"
 #include "kernel/census.h"
 #include "kernel/host.h"
-#include "kernel/network_settings.h"
 #include "model/release_schedule.h"
 #include "output/census_metrics.h"
 #include "output/census_table.h"
 #include "output/census_view.h"
-#include "output/configuration.h"
 #include "output/documents.h"
 #include "output/series_limit.h"
 #include "telemetry/rates.h"
@@ -92,7 +91,8 @@ class CensusCommand final : public Command {
                    "Network namespace: self, a name of `ip netns`, or a path (/proc/PID/ns/net)")
         ->capture_default_str();
     app.add_option("--dst", arguments_.destination,
-                   "Only this destination: ADDRESS, ADDRESS:PORT, [IPV6]:PORT or :PORT");
+                   "Only this destination: ADDRESS, ADDRESS:PORT, [IPV6]:PORT or :PORT")
+        ->check(not_empty());
     auto* interval = app.add_option("--interval", arguments_.interval,
                                     "Look twice, this far apart (100ms to 60s): adds demand and forecasts");
     auto* watch = app.add_option("--watch", arguments_.watch, "Look again and again, this far apart, until Ctrl-C");
@@ -107,7 +107,7 @@ class CensusCommand final : public Command {
         ->capture_default_str();
     app.add_option("--top", arguments_.top, "Tuples in the table")->capture_default_str();
     app.add_flag("--ascii", arguments_.ascii, "Draw with ASCII only");
-    app.add_option("--config", arguments_.config, "Settings in TOML (docs/configuration.md)");
+    app.add_option("--config", arguments_.config, "Settings in TOML (docs/configuration.md)")->check(not_empty());
   }
 
   [[nodiscard]] bool wants_json() const override { return arguments_.json; }
@@ -156,15 +156,7 @@ class CensusCommand final : public Command {
     const auto filter = output::parse_tuple_filter(arguments_.destination);
     if (!filter) return base::wrap(filter.error(), "--dst");
     filter_ = *filter;
-    if (!arguments_.config.empty()) {
-      auto text = kernel::read_file(arguments_.config);
-      if (!text) {
-        text.error().code = base::ErrorCode::kInvalidArgument;
-        return base::wrap(text.error(), "--config");
-      }
-      const auto settings = output::settings_of(configuration_);
-      if (auto applied = base::apply_toml(*text, arguments_.config, settings); !applied) return applied;
-    }
+    if (auto read = read_configuration(arguments_.config, configuration_); !read) return read;
     if (arguments_.full) configuration_.look.depth = kernel::LookDepth::kFull;
     configuration_.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(kSlowestHz));
     return {};
@@ -199,7 +191,7 @@ class CensusCommand final : public Command {
 
   static constexpr base::Nanoseconds kShortestPause = base::Milliseconds(10);
   CensusArguments arguments_;
-  output::Configuration configuration_;
+  agent::Configuration configuration_;
   output::TupleFilter filter_;
   std::optional<base::Nanoseconds> interval_;
   std::optional<base::Nanoseconds> watch_;
