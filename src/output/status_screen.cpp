@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kStateColumns = 7;
 constexpr int kBarColumns = 8;
-constexpr int kFigureColumns = 8 + 1 + kBarColumns + 8 + 9 + 9 + 10;
+constexpr int kFigureColumns = 8 + 1 + kBarColumns + 7 + 7 + 7 + 9;
 constexpr double kHigh = 0.7;
 constexpr double kMiddle = 0.4;
 constexpr const char* kUnknown = "–";
@@ -97,7 +97,7 @@ Line headline(const Document& status, const StatusScreenOptions& options) {
   return {
       {tone_of_state(state), state},
       {Tone::kPlain,
-       fmt::format(" {}   P(stress) {}   ", since_text(status),
+       fmt::format(" {}   P(stress) {}   ", options.silent_for ? "" : " " + since_text(status),
                    known(number_at(status, "p_stress"), [](double p) { return fmt::format("{:.2f}", p); }))},
       {Tone::kFaint, fmt::format("connections: {}, orders: {}", text_at(mode, "connection"), text_at(mode, "order"))}};
 }
@@ -137,8 +137,8 @@ Line tuple_header(const Style& style) {
   return {{Tone::kFaint, fit_left(style, "STATE", kStateColumns) +
                              fit_left(style, "SOURCE → DESTINATION", style.columns - kStateColumns - kFigureColumns) +
                              column(style, "IN USE", 8) + " " + fit_left(style, "1ST HALF", kBarColumns) +
-                             column(style, "LIVE", 8) + column(style, "T_WAIT", 9) + column(style, "CONN/S", 9) +
-                             column(style, "RUNS OUT", 10)}};
+                             column(style, "LIVE", 7) + column(style, "T_WAIT", 7) + column(style, "CONN/S", 7) +
+                             column(style, "RUNS OUT", 9)}};
 }
 
 Line tuple_line(const Document& tuple, const Style& style) {
@@ -151,10 +151,10 @@ Line tuple_line(const Document& tuple, const Style& style) {
           {Tone::kPlain, " "},
           {tone_of_ratio(preferred), preferred ? bar(style, std::clamp(*preferred, 0.0, 1.0), kBarColumns)
                                                : fit_left(style, kUnknown, kBarColumns)},
-          {Tone::kPlain, column(style, known(number_at(tuple, "live"), whole), 8) +
-                             column(style, known(number_at(tuple, "time_wait"), whole), 9) +
-                             column(style, known(number_at(tuple, "demand_per_s"), figure), 9) +
-                             column(style, out_of_ports(tuple), 10)}};
+          {Tone::kPlain, column(style, known(number_at(tuple, "live"), whole), 7) +
+                             column(style, known(number_at(tuple, "time_wait"), whole), 7) +
+                             column(style, known(number_at(tuple, "demand_per_s"), figure), 7) +
+                             column(style, out_of_ports(tuple), 9)}};
 }
 
 int severity(const Document& tuple) {
@@ -220,7 +220,7 @@ std::vector<Line> head(const Document& status, const Style& style, const StatusS
   if (reasons.is_array()) {
     for (const Document& reason : reasons) add_wrapped(lines, Tone::kPlain, reason_text(reason), style, 2);
   }
-  if (text_at(status, "state") != "GREEN" || options.silent_for) {
+  if (text_at(status, "state") != "GREEN" && !options.silent_for) {
     for (const std::string& text : prescriptions(status)) add_wrapped(lines, Tone::kFaint, text, style, 0);
   }
   lines.emplace_back();
