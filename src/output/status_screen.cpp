@@ -97,7 +97,7 @@ Line headline(const Document& status, const StatusScreenOptions& options) {
   return {
       {tone_of_state(state), state},
       {Tone::kPlain,
-       fmt::format(" {}   P(stress) {}   ", options.silent_for ? "" : " " + since_text(status),
+       fmt::format("{}   P(stress) {}   ", options.silent_for ? "" : " " + since_text(status),
                    known(number_at(status, "p_stress"), [](double p) { return fmt::format("{:.2f}", p); }))},
       {Tone::kFaint, fmt::format("connections: {}, orders: {}", text_at(mode, "connection"), text_at(mode, "order"))}};
 }
