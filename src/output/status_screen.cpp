@@ -73,7 +73,7 @@ std::string reason_text(const Document& reason) {
   std::string text = fmt::format("{} {} {} {}", condition, known(number_at(reason, "value"), figure), sign,
                                  known(number_at(reason, "threshold"), figure));
   if (condition == "clear_for_s") text += " s: steps down after that";
-  if (at(reason, "subject").is_object()) text += "   " + endpoint(at(reason, "subject"));
+  if (at(reason, "subject").is_object()) text += "  " + endpoint(at(reason, "subject"));
   return text;
 }
 
@@ -97,7 +97,7 @@ Line headline(const Document& status, const StatusScreenOptions& options) {
   return {
       {tone_of_state(state), state},
       {Tone::kPlain,
-       fmt::format("{}   P(stress) {}   ", options.silent_for ? "" : " " + since_text(status),
+       fmt::format("{}  P(stress) {}  ", options.silent_for ? "" : " " + since_text(status),
                    known(number_at(status, "p_stress"), [](double p) { return fmt::format("{:.2f}", p); }))},
       {Tone::kFaint, fmt::format("connections: {}, orders: {}", text_at(mode, "connection"), text_at(mode, "order"))}};
 }
