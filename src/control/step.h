@@ -22,8 +22,6 @@
 
 namespace tidewaiter::control {
 
-inline constexpr std::size_t kMostConditions = 32;
-
 /// Why: a condition by name, its value and the threshold that it is compared with.
 struct Reason {
   std::string_view condition;
@@ -71,22 +69,28 @@ enum class Guard : std::uint8_t { kLocalConnectFailure, kOperatorHold, kOperator
 
 using Event = std::variant<WindowInput, MissedWindow, Guard>;
 
-/// What the controller remembers of one tuple. A default one is GREEN and has seen nothing.
-struct TupleState {
+/// A state and the time that counts for its dwell.
+struct Level {
   State state = State::kGreen;
   base::Instant since{};
+  std::optional<base::Instant> clear_since;  ///< every condition of the state has been clear from here on
+};
+
+/// What the controller remembers of one tuple. A default one is GREEN and has seen nothing.
+struct TupleState {
+  Level whole;
+  Level orders;  ///< of the order group: without what peers explain; never above `whole`
+  base::Instant latest{};
   bool is_stale = false;
   base::Instant stale_since{};
-  std::optional<base::Instant> clear_since;  ///< every condition of the state has been clear from here on
 
   bool has_peer_fault = false;
   std::optional<base::Instant> peer_clear_since;
-  bool is_order_exempt = false;  ///< ORANGE by a burst of peer failures only
-  bool is_held = false;          ///< by an operator
+  bool is_held = false;  ///< by an operator
 
   std::uint64_t missed_windows = 0;
   std::uint32_t past_cliff_windows = 0;
-  std::uint32_t blowout_windows = 0;
+  std::uint32_t blowout_windows = 0;  ///< in a row, by latencies that peers do not explain
   std::uint8_t failure_windows = 0;  ///< bit i: a local failure i windows ago, last five
   bool guard_failure = false;        ///< a local failure was reported since the last window
   std::optional<base::Instant> last_local_failure;
@@ -127,9 +131,9 @@ struct Decision {
   Standing standing;
   base::Instant since{};  ///< of the standing
   bool has_peer_fault = false;
-  State order_state = State::kGreen;    ///< that the order group follows; differs for bursts of peer failures only
+  State order_state = State::kGreen;    ///< that the order group follows; lower while peers alone fail connects
   std::optional<model::Stress> stress;  ///< absent while no port ratio is known
-  Reasons reasons;                      ///< why the state is as it is; empty in GREEN
+  Reasons reasons;                      ///< why the state is as it is; empty in GREEN without peer fault
   std::optional<Transition> transition;
   Parameters detected;               ///< what state and conditions prescribe
   Parameters enforced;               ///< what is to be obeyed: detected where the group's mode is enforce
