@@ -220,7 +220,8 @@ base::Result<void> check(const Policy& policy) {
 Parameters parameters_of(const Policy& policy, State state, double sustainable_per_s) {
   const StateParameters& row = policy.parameters[place(state)];
   Parameters parameters = row.parameters;
-  if (row.connect_rate_share && sustainable_per_s > 0) parameters.connection.connect_rate_per_s = *row.connect_rate_share * sustainable_per_s;
+  if (row.connect_rate_share && sustainable_per_s > 0)
+    parameters.connection.connect_rate_per_s = *row.connect_rate_share * sustainable_per_s;
   return parameters;
 }
 

@@ -98,11 +98,12 @@ struct Policy {
 /// Every setting of the policy, bound to `policy`: thresholds, dwell times, actions, modes.
 [[nodiscard]] std::vector<base::Setting> settings_of(Policy& policy);
 
-/// Errors: kInvalidArgument, with the key, when thresholds contradict each other: a leave threshold on the wrong side of
-/// its enter threshold, or one that no value clears; and when there are more rows than kMostConditions.
+/// Errors: kInvalidArgument, with the key, when thresholds contradict each other: a leave threshold on the wrong side
+/// of its enter threshold, or one that no value clears; and when there are more rows than kMostConditions.
 [[nodiscard]] base::Result<void> check(const Policy& policy);
 
-/// What a state prescribes for a tuple that sustains `sustainable_per_s` connects; 0 = not known: no rate is prescribed.
+/// What a state prescribes for a tuple that sustains `sustainable_per_s` connects; 0 = not known: no rate is
+/// prescribed.
 [[nodiscard]] Parameters parameters_of(const Policy& policy, State state, double sustainable_per_s);
 
 /// What is to be obeyed when no window came for too long: connections as the stricter of the last state and YELLOW,

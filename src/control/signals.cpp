@@ -15,7 +15,6 @@ namespace {
 constexpr std::uint8_t kLastFive = 0b1'1111;
 constexpr double kRiseAboveMean = 0.01;
 constexpr base::Nanoseconds kMeanOver = base::Seconds(10);
-constexpr double kLeastMedianUs = 1;  // what a GREEN median counts as at least: clocks tell no less apart
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 double seconds(base::Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
@@ -34,7 +33,7 @@ bool is_above(const std::optional<double>& value, const std::optional<double>& m
 std::optional<double> ratio(const std::optional<telemetry::Percentile>& latency, const Baseline& baseline, double prior,
                             const Policy& policy) {
   if (!latency || latency->count < policy.enough_attempts) return std::nullopt;
-  return latency->p95_us / std::max(kLeastMedianUs, baseline.value(prior));
+  return latency->p95_us / baseline.value(prior);
 }
 
 /// A failure rate as it is judged: the share itself, or what it is at least where attempts are few.

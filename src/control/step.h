@@ -91,8 +91,8 @@ struct TupleState {
   std::uint64_t missed_windows = 0;
   std::uint32_t past_cliff_windows = 0;
   std::uint32_t blowout_windows = 0;  ///< in a row, by latencies that peers do not explain
-  std::uint8_t failure_windows = 0;  ///< bit i: a local failure i windows ago, last five
-  bool guard_failure = false;        ///< a local failure was reported since the last window
+  std::uint8_t failure_windows = 0;   ///< bit i: a local failure i windows ago, last five
+  bool guard_failure = false;         ///< a local failure was reported since the last window
   std::optional<base::Instant> last_local_failure;
   std::optional<base::Instant> last_window;
   std::optional<double> mean_ppr;  ///< exponentially weighted, 10 s

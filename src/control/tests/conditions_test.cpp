@@ -68,42 +68,56 @@ std::vector<Case> cases() {
   };
   return {
       {{kYellow, "p_stress"}, 0.2999, 0.3001, 0.2001, 0.1999, with_stress},
-      {{kYellow, "ppr_preferred"}, 0.699, 0.70, 0.65, 0.649,
-       calm_but([](WindowInput& window, double value) { window.features.ppr_preferred = value; })},
-      {{kYellow, "time_to_cliff"}, 60, 59.9, 69.9, 70,
-       calm_but([](WindowInput& window, double value) { window.time_to_cliff_s = value; })},
-      {{kYellow, "ctl95"}, 2.99, 3, 2, 1.99,
-       calm_but([](WindowInput& window, double value) { window.features.connect_time->p95_us = 1'000 * value; })},
+      {{kYellow, "ppr_preferred"}, 0.699, 0.70, 0.65, 0.649, calm_but([](WindowInput& window, double value) {
+         window.features.ppr_preferred = value;
+       })},
+      {{kYellow, "time_to_cliff"}, 60, 59.9, 69.9, 70, calm_but([](WindowInput& window, double value) {
+         window.time_to_cliff_s = value;
+       })},
+      {{kYellow, "ctl95"}, 2.99, 3, 2, 1.99, calm_but([](WindowInput& window, double value) {
+         window.features.connect_time->p95_us = 1'000 * value;
+       })},
       {{kOrange, "p_stress"}, 0.5999, 0.6001, 0.4501, 0.4499, with_stress, false},
       {{kOrange, "cfr"}, 0.019, 0.020, 0.010, 0.009, calm_but(failures_of_a_thousand), false},
-      {{kOrange, "rbi"}, 0.399, 0.40, 0.30, 0.299,
-       calm_but([](WindowInput& window, double value) { window.features.burst_index = value; }), false},
-      {{kOrange, "dsd95"}, 2.99, 3, 2, 1.99,
-       calm_but([](WindowInput& window, double value) { window.features.send_delay->p95_us = 1'000 * value; }), false},
-      {{kOrange, "time_to_exhaustion"}, 30, 29.9, 55.9, 56,
-       calm_but([](WindowInput& window, double value) { window.time_to_exhaustion_s = value; })},
+      {{kOrange, "rbi"},
+       0.399,
+       0.40,
+       0.30,
+       0.299,
+       calm_but([](WindowInput& window, double value) { window.features.burst_index = value; }),
+       false},
+      {{kOrange, "dsd95"},
+       2.99,
+       3,
+       2,
+       1.99,
+       calm_but([](WindowInput& window, double value) { window.features.send_delay->p95_us = 1'000 * value; }),
+       false},
+      {{kOrange, "time_to_exhaustion"}, 30, 29.9, 55.9, 56, calm_but([](WindowInput& window, double value) {
+         window.time_to_exhaustion_s = value;
+       })},
       {{kOrange, "local_failures"}, 0, 1, 1, 0, calm_but(failed_local)},
       {{kRed, "p_stress"}, 0.8499, 0.8501, 0.6501, 0.6499, with_stress, false},
-      {{kRed, "cfr_local"}, 0.199, 0.2, 0.1, 0.099,
-       calm_but([](WindowInput& window, double value) {
+      {{kRed, "cfr_local"}, 0.199, 0.2, 0.1, 0.099, calm_but([](WindowInput& window, double value) {
          window.features.pooled_connects = {1'000, static_cast<std::uint32_t>(std::lround(1'000 * value)), 0};
        })},
-      {{kRed, "ppr"}, 0.949, 0.95, 0.90, 0.899,
-       calm_but([](WindowInput& window, double value) { window.features.ppr = value; }), false},
+      {{kRed, "ppr"},
+       0.949,
+       0.95,
+       0.90,
+       0.899,
+       calm_but([](WindowInput& window, double value) { window.features.ppr = value; }),
+       false},
       {{Effect::kPeerFault, "cfr_peer"}, 0.019, 0.020, 0.010, 0.009, calm_but(failures_of_a_thousand)},
   };
 }
 
 /// Rows that take more than one number of one window; each has the test of this file that is named after it.
 const std::set<Row>& rows_with_a_test_of_their_own() {
-  static const std::set<Row> kRows = {{Effect::kYellow, "past_cliff"},
-                                      {Effect::kYellow, "ppr"},
-                                      {Effect::kYellow, "twr"},
-                                      {Effect::kRed, "local_failure_windows"},
-                                      {Effect::kRed, "tail_blowout"},
-                                      {Effect::kRed, "operator_hold"},
-                                      {Effect::kRed, "since_local_failure"},
-                                      {Effect::kRed, "free_margin"}};
+  static const std::set<Row> kRows = {
+      {Effect::kYellow, "past_cliff"},         {Effect::kYellow, "ppr"},       {Effect::kYellow, "twr"},
+      {Effect::kRed, "local_failure_windows"}, {Effect::kRed, "tail_blowout"}, {Effect::kRed, "operator_hold"},
+      {Effect::kRed, "since_local_failure"},   {Effect::kRed, "free_margin"}};
   return kRows;
 }
 
