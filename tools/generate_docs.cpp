@@ -7,8 +7,9 @@
 #include <fstream>
 #include <map>
 
+#include "agent/configuration.h"
+#include "base/settings.h"
 #include "kernel/support.h"
-#include "output/configuration.h"
 #include "output/metrics.h"
 
 namespace {
@@ -47,14 +48,14 @@ std::string metrics_page() {
 }
 
 std::string configuration_page() {
-  output::Configuration configuration;
+  agent::Configuration configuration;
   std::string page = fmt::format(
       "{}# Configuration\n\nA TOML file, given with `--config FILE`. Every setting has a default; an unknown name, a "
       "wrong type "
       "or a value out of range is refused with file, line and what is allowed, and nothing of the file is applied.\n\n"
       "| setting | default | unit | allowed | meaning |\n|---|---|---|---|---|\n",
       kGenerated);
-  const auto settings = output::settings_of(configuration);
+  const auto settings = agent::settings_of(configuration);
   for (const auto& setting : settings) {
     page += fmt::format("| `{}` | `{}` | {} | {} | {} |\n", setting.key, setting.value_text(), setting.unit,
                         setting.allowed(), setting.purpose);

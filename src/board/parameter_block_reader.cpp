@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board/parameter_block_reader.h"
 
+#include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -49,16 +51,35 @@ base::Result<void> check(const tw_header& header) {
   return {};
 }
 
-bool is_possible(const tw_parameters& set) {
-  return set.pool_reuse <= TW_POOL_WARM_ONLY && set.optional_reconnects <= TW_RECONNECTS_FROZEN &&
-         set.non_urgent_flow <= TW_FLOW_CONTAINED && set.urgency_override <= TW_URGENCY_APPROVAL;
+/// The words have just been stored one by one: the processor hands such a store on to a load of one word at once, but
+/// keeps a wider load waiting. The compiler does not join atomic loads; 8 ns of 23 on the hot path.
+bool has_key(const Words& words, const tw_tuple& key) {
+  static_assert(offsetof(tw_record, key) == 0);
+  const auto wanted = words_of(key);
+  std::uint64_t difference = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    difference |= __atomic_load_n(&words[i], __ATOMIC_RELAXED) ^ wanted[i];
+  return difference == 0;
+}
+
+using FourBytes = std::array<std::uint8_t, 4>;
+
+/// The highest bit of each byte at `offset` that is above its limit, all limits below 128.
+std::uint32_t excess(const Words& words, std::size_t offset, FourBytes limits) {
+  constexpr std::uint32_t kLowBits = 0x7f7f7f7f;
+  std::uint32_t bytes = 0;
+  std::memcpy(&bytes, reinterpret_cast<const std::byte*>(words.data()) + offset, sizeof bytes);
+  return (bytes | ((bytes & kLowBits) + (kLowBits - std::bit_cast<std::uint32_t>(limits)))) & ~kLowBits;
 }
 
 /// So that nobody's table is indexed beyond its end.
-bool is_possible(const tw_record& record) {
-  return record.state <= TW_RED && record.peer_fault <= 1 && record.connection_mode <= TW_MODE_ENFORCE &&
-         record.order_mode <= TW_MODE_ENFORCE && is_possible(record.live) && is_possible(record.enforced) &&
-         is_possible(record.stale);
+bool is_possible(const Words& words) {
+  constexpr FourBytes kState{TW_RED, 1, TW_MODE_ENFORCE, TW_MODE_ENFORCE};
+  constexpr FourBytes kSet{TW_POOL_WARM_ONLY, TW_RECONNECTS_FROZEN, TW_FLOW_CONTAINED, TW_URGENCY_APPROVAL};
+  constexpr std::size_t kInSet = offsetof(tw_parameters, pool_reuse);
+  return (excess(words, offsetof(tw_record, state), kState) | excess(words, offsetof(tw_record, live) + kInSet, kSet) |
+          excess(words, offsetof(tw_record, enforced) + kInSet, kSet) |
+          excess(words, offsetof(tw_record, stale) + kInSet, kSet)) == 0;
 }
 
 }  // namespace
@@ -96,10 +117,9 @@ Freshness ParameterBlockReader::read_at(std::size_t offset, const tw_tuple& key,
   const auto expiry = static_cast<std::int64_t>(load(memory_, offsetof(tw_header, expiry_ns), __ATOMIC_ACQUIRE));
   Words words;
   if (!load_sequenced(memory_.word(offset), words)) return Freshness::kUnreadable;
-  const auto found = std::bit_cast<tw_record>(words);
-  if (words_of(found.key) != words_of(key)) return Freshness::kAbsent;
-  if (!is_possible(found)) return Freshness::kUnreadable;
-  record = found;
+  if (!has_key(words, key)) return Freshness::kAbsent;
+  if (!is_possible(words)) return Freshness::kUnreadable;
+  record = std::bit_cast<tw_record>(words);
   return now.time_since_epoch().count() < expiry ? Freshness::kLive : Freshness::kStale;
 }
 

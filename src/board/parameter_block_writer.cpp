@@ -28,7 +28,7 @@ base::FileDescriptor open_memory() {
 base::Result<void> seal(int descriptor) {
   if (fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0) return {};
   auto failure = base::fail_errno(errno, "seal the parameter block");
-  if (errno == EINVAL) {
+  if (failure.value().system_errno == EINVAL) {
     failure.value().code = base::ErrorCode::kUnavailable;
     failure.value().hint = "F_SEAL_FUTURE_WRITE needs Linux 5.1";
   }

@@ -50,6 +50,7 @@ template <std::size_t kCount>
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     const std::uint64_t before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
     if (before % 2 == 0) {
+#pragma GCC unroll 32  // 10 ns of a record's 25
       for (std::size_t i = 0; i < kCount; ++i) words[i] = __atomic_load_n(sequence + 1 + i, __ATOMIC_RELAXED);
       __atomic_thread_fence(__ATOMIC_ACQUIRE);
       if (__atomic_load_n(sequence, __ATOMIC_RELAXED) == before) return true;

@@ -3,26 +3,22 @@
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fmt/format.h>
-#include <langinfo.h>
 #include <optional>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/settings.h"
+#include "agent/configuration.h"
 #include "cli/command.h"
+#include "cli/configuration_file.h"
 #include "cli/pause.h"
 #include "cli/program.h"
+#include "cli/terminal.h"
 #include "kernel/census.h"
 #include "kernel/host.h"
-#include "kernel/network_settings.h"
 #include "model/release_schedule.h"
 #include "output/census_metrics.h"
 #include "output/census_table.h"
 #include "output/census_view.h"
-#include "output/configuration.h"
 #include "output/documents.h"
 #include "output/series_limit.h"
 #include "telemetry/rates.h"
@@ -30,8 +26,6 @@
 namespace tidewaiter::cli {
 namespace {
 
-constexpr int kNarrowest = 80;
-constexpr int kWidest = 120;
 constexpr unsigned kSlowestHz = 100;  // gives the longest granule: the careful assumption where HZ is not known
 
 /// What the command line says, as text; read() turns it into values.
@@ -60,19 +54,6 @@ base::Result<std::optional<base::Nanoseconds>> read_pace(const std::string& opti
   return *duration;
 }
 
-output::Style style_of_terminal(bool ascii, std::FILE* stream) {
-  output::Style style;
-  const bool is_terminal = isatty(fileno(stream)) == 1;
-  style.use_color = is_terminal && std::getenv("NO_COLOR") == nullptr;  // NOLINT: before any thread
-  style.use_unicode = !ascii && std::strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-  winsize size{};
-  if (is_terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    style.columns = std::clamp<int>(size.ws_col, kNarrowest, kWidest);
-    if (size.ws_row > 0) style.lines = size.ws_row;
-  }
-  return style;
-}
-
 class CensusCommand final : public Command {
  public:
   [[nodiscard]] std::string name() const override { return "census"; }
@@ -92,7 +73,8 @@ class CensusCommand final : public Command {
                    "Network namespace: self, a name of `ip netns`, or a path (/proc/PID/ns/net)")
         ->capture_default_str();
     app.add_option("--dst", arguments_.destination,
-                   "Only this destination: ADDRESS, ADDRESS:PORT, [IPV6]:PORT or :PORT");
+                   "Only this destination: ADDRESS, ADDRESS:PORT, [IPV6]:PORT or :PORT")
+        ->check(not_empty());
     auto* interval = app.add_option("--interval", arguments_.interval,
                                     "Look twice, this far apart (100ms to 60s): adds demand and forecasts");
     auto* watch = app.add_option("--watch", arguments_.watch, "Look again and again, this far apart, until Ctrl-C");
@@ -107,7 +89,7 @@ class CensusCommand final : public Command {
         ->capture_default_str();
     app.add_option("--top", arguments_.top, "Tuples in the table")->capture_default_str();
     app.add_flag("--ascii", arguments_.ascii, "Draw with ASCII only");
-    app.add_option("--config", arguments_.config, "Settings in TOML (docs/configuration.md)");
+    app.add_option("--config", arguments_.config, "Settings in TOML (docs/configuration.md)")->check(not_empty());
   }
 
   [[nodiscard]] bool wants_json() const override { return arguments_.json; }
@@ -156,15 +138,7 @@ class CensusCommand final : public Command {
     const auto filter = output::parse_tuple_filter(arguments_.destination);
     if (!filter) return base::wrap(filter.error(), "--dst");
     filter_ = *filter;
-    if (!arguments_.config.empty()) {
-      auto text = kernel::read_file(arguments_.config);
-      if (!text) {
-        text.error().code = base::ErrorCode::kInvalidArgument;
-        return base::wrap(text.error(), "--config");
-      }
-      const auto settings = output::settings_of(configuration_);
-      if (auto applied = base::apply_toml(*text, arguments_.config, settings); !applied) return applied;
-    }
+    if (auto read = read_configuration(arguments_.config, configuration_); !read) return read;
     if (arguments_.full) configuration_.look.depth = kernel::LookDepth::kFull;
     configuration_.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(kSlowestHz));
     return {};
@@ -199,7 +173,7 @@ class CensusCommand final : public Command {
 
   static constexpr base::Nanoseconds kShortestPause = base::Milliseconds(10);
   CensusArguments arguments_;
-  output::Configuration configuration_;
+  agent::Configuration configuration_;
   output::TupleFilter filter_;
   std::optional<base::Nanoseconds> interval_;
   std::optional<base::Nanoseconds> watch_;

@@ -7,11 +7,11 @@
 #include <cstdlib>
 #include <string>
 
+#include "agent/configuration.h"
 #include "base/instant.h"
 #include "kernel/host.h"
 #include "kernel/proc_text.h"
 #include "output/census_view.h"
-#include "output/configuration.h"
 
 namespace {
 
@@ -22,10 +22,12 @@ void require(bool holds) {
 }
 
 void read_configuration(const std::string& text) {
-  output::Configuration configuration;
-  const auto settings = output::settings_of(configuration);
-  const auto applied = base::apply_toml(text, "fuzz.toml", settings);
-  if (!applied) require(applied.error().message().starts_with("fuzz.toml:"));
+  agent::Configuration configuration;
+  const auto applied = agent::apply(text, "fuzz.toml", configuration);
+  if (!applied) {
+    require(applied.error().message().starts_with("fuzz.toml:"));
+    return;
+  }
   require(configuration.outlook.forecast.cliff_share >= 0 && configuration.outlook.forecast.cliff_share <= 0.5);
 }
 

@@ -7,9 +7,10 @@
 #include <iterator>
 #include <set>
 
+#include "output/census_metrics.h"
 #include "output/census_table.h"
 #include "output/documents.h"
-#include "output/census_metrics.h"
+#include "output/metrics.h"
 
 namespace tidewaiter::output {
 namespace {

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent.h"
+
+#include <algorithm>
+#include <csignal>
+#include <fmt/format.h>
+#include <fstream>
+#include <memory>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <utility>
+
+#include "agent/board_records.h"
+#include "agent/event_loop.h"
+#include "agent/journal_rows.h"
+#include "agent/line_writer.h"
+#include "agent/observer.h"
+#include "agent/routes.h"
+#include "agent/state_directory.h"
+#include "agent/worker.h"
+#include "base/stopwatch.h"
+#include "board/agent_socket.h"
+#include "board/parameter_block_writer.h"
+#include "kernel/host.h"
+#include "model/release_schedule.h"
+#include "output/agent_documents.h"
+#include "serve/http_server.h"
+#include "store/journal.h"
+
+namespace tidewaiter::agent {
+namespace {
+
+constexpr std::size_t kQueuedWindows = 8;
+constexpr unsigned kSlowestHz = 100;  // gives the longest granule: the careful assumption where HZ is not known
+
+using SnapshotPointer = std::shared_ptr<const Snapshot>;
+
+base::Moment read_clocks() {
+  return {base::Instant(std::chrono::steady_clock::now()), base::WallTime(std::chrono::system_clock::now())};
+}
+
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// What this version can attach, and what the next tier would need.
+std::vector<output::Source> sources() {
+  return {{"sock_diag", 0, true, ""},
+          {"proc", 0, true, ""},
+          {"bpf_state", 1, false, "not in this version"},
+          {"application_events", 2, false, "not in this version"}};
+}
+
+std::shared_ptr<const Setup> setup_of(const Options& options, base::Moment now) {
+  auto setup = std::make_shared<Setup>();
+  setup->identity = {options.instance.empty() ? default_instance(options.state_directory) : options.instance,
+                     TIDEWAITER_VERSION, options.netns, now, options.interval};
+  setup->policy = options.configuration.policy;
+  setup->sources = sources();
+  return setup;
+}
+
+/// Says something once, and again only when it has changed.
+class Notice {
+ public:
+  void say(const std::string& text) {
+    if (text == last_) return;
+    last_ = text;
+    if (!text.empty()) spdlog::warn("{}", text);
+  }
+
+ private:
+  std::string last_;
+};
+
+/// The threads behind the observer that may be slow: the journal's and the one that writes lines.
+class Recorder {
+ public:
+  Recorder(store::Journal journal, bool json_lines, const Tally& tally, std::function<void()> on_reader_gone)
+      : journal_(std::move(journal)),
+        tally_(tally),
+        on_reader_gone_(std::move(on_reader_gone)),
+        keeper_(kQueuedWindows, [this](const SnapshotPointer& snapshot, const auto&) { keep(*snapshot); }) {
+    if (!json_lines) return;
+    writer_.emplace(kQueuedWindows, [this](const SnapshotPointer& snapshot, const std::atomic<bool>& is_stopping) {
+      write_line(*snapshot, is_stopping);
+    });
+  }
+
+  void take(const SnapshotPointer& snapshot) {
+    static_cast<void>(keeper_.try_push(snapshot));
+    if (writer_) static_cast<void>(writer_->try_push(snapshot));
+  }
+
+  [[nodiscard]] std::map<std::string, std::uint64_t> lost() const {
+    std::map<std::string, std::uint64_t> lost{{"journal_rows", lost_rows_}, {"journal_windows", keeper_.dropped()}};
+    if (writer_) lost["json_lines"] = writer_->dropped() + abandoned_lines_;
+    return lost;
+  }
+
+  void stop() {
+    if (writer_) writer_->stop();
+    keeper_.stop();
+  }
+
+ private:
+  void keep(const Snapshot& snapshot) {
+    const JournalRows rows = journal_rows(snapshot, tally_.series());
+    if (const auto kept = journal_.append({rows.windows, rows.transitions}, snapshot.at); !kept) {
+      notice_.say("journal: " + kept.error().message());
+    } else {
+      notice_.say("");
+    }
+    for (const std::string& note : journal_.take_notes()) spdlog::warn("journal: {}", note);
+    lost_rows_ = journal_.lost_rows();
+  }
+
+  void write_line(const Snapshot& snapshot, const std::atomic<bool>& is_stopping) {
+    if (is_reader_gone_) return;
+    const std::string line = output::window_document(snapshot.view()).dump() + "\n";
+    switch (lines_.write(line, is_stopping)) {
+      case LineWriter::Outcome::kWritten:
+        return;
+      case LineWriter::Outcome::kAbandoned:
+        ++abandoned_lines_;
+        return;
+      case LineWriter::Outcome::kClosed:
+        is_reader_gone_ = true;
+        on_reader_gone_();
+        return;
+    }
+  }
+
+  store::Journal journal_;
+  const Tally& tally_;
+  std::function<void()> on_reader_gone_;
+  Notice notice_;
+  LineWriter lines_{STDOUT_FILENO};
+  bool is_reader_gone_ = false;
+  std::atomic<std::uint64_t> lost_rows_ = 0;
+  std::atomic<std::uint64_t> abandoned_lines_ = 0;
+  Worker<SnapshotPointer> keeper_;
+  std::optional<Worker<SnapshotPointer>> writer_;
+};
+
+/// Everything that lives while an agent runs, and the one window after the other.
+class Running {
+ public:
+  Running(const Options& options, std::shared_ptr<const Setup> setup, StateDirectory directory, EventLoop loop,
+          kernel::NetworkNamespace network_namespace, store::Journal journal, board::ParameterBlockWriter block)
+      : options_(options),
+        directory_(std::move(directory)),
+        loop_(std::move(loop)),
+        tally_(options.max_tuples),
+        next_window_(journal.next_window()),
+        block_(std::move(block)),
+        pace_(options.interval, options.configuration.pace),
+        observer_(std::move(network_namespace), options.configuration, std::move(setup), read_clocks().steady),
+        recorder_(std::move(journal), options.json_lines, tally_, [this] { loop_.stop(); }),
+        server_(routes(sources_of_routes())) {}
+
+  base::Result<void> start(const Announcements& announcements) {
+    if (auto first = pass(); !first) return first;
+    auto socket = board::AgentSocket::listen({directory_.socket(), kMaxClients}, block_);
+    if (!socket) return tl::unexpected(socket.error());
+    socket_.emplace(std::move(*socket));
+    const auto bound = server_.start(options_.listen);
+    if (!bound) return tl::unexpected(bound.error());
+    if (auto written = directory_.write_address(bound->text()); !written) {
+      spdlog::warn("{}; `status` and `top` need --url", written.error().message());
+    }
+    if (announcements.ready) announcements.ready(*bound);
+    sd_notify(0, fmt::format("READY=1\nSTATUS=http://{}/", bound->text()).c_str());
+    return {};
+  }
+
+  void serve() {
+    const base::Instant started = due_;
+    if (auto watched = loop_.watch(socket_->descriptor()); !watched) spdlog::warn("{}", watched.error().message());
+    while (true) {
+      const base::Instant now = read_clocks().steady;
+      observer_.note_skipped(pace_.skipped(due_, now));
+      due_ = pace_.next(due_, now);
+      base::Instant wake = due_;
+      if (options_.duration) wake = std::min(wake, started + *options_.duration);
+      if (!wait_until(wake)) break;
+      if (options_.duration && read_clocks().steady >= started + *options_.duration) break;
+      static_cast<void>(pass());  // a missed window is told by its state
+    }
+    sd_notify(0, "STOPPING=1");
+  }
+
+  void stop() {
+    block_.close_cleanly();
+    socket_.reset();
+    server_.stop();
+    recorder_.stop();
+  }
+
+ private:
+  static constexpr std::uint64_t kMaxClients = 256;
+
+  RouteSources sources_of_routes() {
+    Configuration shown = options_.configuration;
+    return {&snapshots_,
+            &tally_,
+            directory_.journal(),
+            output::config_document(settings_of(shown)).dump(),
+            [] { return read_clocks(); },
+            [this] { return server_.counters().requests; }};
+  }
+
+  bool wait_until(base::Instant time) {
+    while (true) {
+      switch (loop_.wait(time, read_clocks().steady)) {
+        case EventLoop::Event::kTime:
+          return true;
+        case EventLoop::Event::kStop:
+          return false;
+        case EventLoop::Event::kReadable:
+          socket_->on_readable();
+          break;
+      }
+    }
+  }
+
+  base::Result<void> pass() {
+    const base::Stopwatch stopwatch;
+    const base::Moment now = read_clocks();
+    if (due_ == base::Instant{}) due_ = now.steady;
+    auto window = observer_.window(now);
+    if (!window) return tl::unexpected(window.error());
+    Snapshot& snapshot = **window;
+    snapshot.window = next_window_++;
+    // A missed window says nothing about now: readers of the block go by its expiry.
+    if (!snapshot.is_missed) block_.publish(board_host(snapshot), board_tuples(snapshot), read_clocks().steady);
+    tally_.note(snapshot);
+    snapshot.observer.pass = stopwatch.elapsed();
+    if (pace_.note(*snapshot.observer.pass)) tell_pace();
+    snapshot.observer.interval = pace_.interval();
+    snapshot.observer.lost_events = recorder_.lost();
+    snapshots_.put(*window);
+    recorder_.take(*window);
+    notice_.say(snapshot.observer.last_error);
+    sd_notify(0, "WATCHDOG=1");
+    return {};
+  }
+
+  void tell_pace() const {
+    spdlog::info("a pass takes more or less than its share: the interval is now {}",
+                 base::format_duration(pace_.interval()));
+  }
+
+  const Options& options_;
+  StateDirectory directory_;
+  EventLoop loop_;
+  SnapshotBox snapshots_;
+  Tally tally_;
+  std::uint64_t next_window_;
+  board::ParameterBlockWriter block_;
+  std::optional<board::AgentSocket> socket_;
+  Pace pace_;
+  Observer observer_;
+  Notice notice_;
+  base::Instant due_{};
+  Recorder recorder_;
+  serve::HttpServer server_;
+};
+
+}  // namespace
+
+base::Result<void> run(const Options& options, const Announcements& announcements) {
+  // Before any thread, so that all inherit the mask.
+  auto loop = EventLoop::create();
+  if (!loop) return tl::unexpected(loop.error());
+  auto directory = StateDirectory::open(options.state_directory);
+  if (!directory) return tl::unexpected(directory.error());
+  auto network_namespace = kernel::NetworkNamespace::open(options.netns);
+  if (!network_namespace) return tl::unexpected(network_namespace.error());
+
+  Options adjusted = options;
+  adjusted.configuration.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(kSlowestHz));
+  const base::Moment now = read_clocks();
+  const auto setup = setup_of(adjusted, now);
+  const auto boot_offset = now.wall.time_since_epoch() - now.steady.time_since_epoch();
+  auto journal = store::Journal::open(
+      directory->journal(),
+      {{setup->identity.instance, boot_id(), boot_offset.count()}, adjusted.configuration.journal}, now);
+  if (!journal) return tl::unexpected(journal.error());
+  for (const std::string& note : journal->take_notes()) spdlog::warn("journal: {}", note);
+  auto block = board::ParameterBlockWriter::create({options.interval});
+  if (!block) return tl::unexpected(block.error());
+
+  Running running(adjusted, setup, std::move(*directory), std::move(*loop), std::move(*network_namespace),
+                  std::move(*journal), std::move(*block));
+  if (auto started = running.start(announcements); !started) return started;
+  running.serve();
+  running.stop();
+  return {};
+}
+
+}  // namespace tidewaiter::agent

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/configuration.h"
+#include "agent/snapshot.h"
+#include "base/instant.h"
+#include "base/result.h"
+#include "control/controller.h"
+#include "kernel/census.h"
+#include "telemetry/rates.h"
+
+namespace tidewaiter::agent {
+
+/// Looks, folds, forecasts, decides: one window after the other. Thread: one at a time.
+class Observer {
+ public:
+  Observer(kernel::NetworkNamespace network_namespace, const Configuration& configuration,
+           std::shared_ptr<const Setup> setup, base::Instant start);
+
+  /// A window. When the look fails it is a missed one: decisions go on from what was known, and after a few the state
+  /// is STALE. Errors: only while there has been no window at all.
+  [[nodiscard]] base::Result<std::shared_ptr<Snapshot>> window(base::Moment now);
+
+  /// Windows that were due and never began.
+  void note_skipped(std::uint64_t windows) { missed_windows_ += windows; }
+
+  [[nodiscard]] std::uint64_t windows() const { return windows_; }
+  [[nodiscard]] std::uint64_t missed_windows() const { return missed_windows_; }
+  [[nodiscard]] const std::string& last_error() const { return last_error_; }
+
+ private:
+  [[nodiscard]] base::Result<telemetry::Sample> look(base::Moment now);
+  void keep_watched(telemetry::Sample& sample) const;
+  [[nodiscard]] control::Round decide(const Look& look, base::Instant now);
+  [[nodiscard]] std::shared_ptr<Snapshot> snapshot(control::Round round, base::Moment now) const;
+
+  kernel::Census census_;
+  Configuration configuration_;
+  std::shared_ptr<const Setup> setup_;
+  telemetry::DemandTracker demand_;
+  control::Controller controller_;
+  std::shared_ptr<const Look> last_look_;
+  bool is_comparable_ = false;               ///< the next look shows the same namespace as the last
+  std::vector<telemetry::Tuple> unsettled_;  ///< not GREEN at the last window: shown even when their sockets are gone
+  std::vector<control::TupleWindow> windows_of_tuples_;
+  std::uint64_t windows_ = 0;
+  std::uint64_t missed_windows_ = 0;
+  std::string last_error_;
+};
+
+}  // namespace tidewaiter::agent
