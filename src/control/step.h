@@ -6,8 +6,10 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 #include "base/instant.h"
@@ -30,11 +32,23 @@ struct Reason {
   double threshold = 0;
 };
 
-/// A few reasons, without allocation.
+/// A few reasons, without allocation. Room for all is never written to nor copied, only what was added.
 class Reasons {
  public:
+  Reasons() {}  // NOLINT(modernize-use-equals-default): that of the union is deleted
+  Reasons(const Reasons& other) : size_(other.size_) {
+    std::uninitialized_copy(other.begin(), other.end(), reasons_.data());
+  }
+  Reasons& operator=(const Reasons& other) {
+    if (this == &other) return *this;
+    size_ = other.size_;
+    std::uninitialized_copy(other.begin(), other.end(), reasons_.data());
+    return *this;
+  }
+  ~Reasons() = default;
+
   void add(const Reason& reason) {
-    if (size_ < reasons_.size()) reasons_[size_++] = reason;
+    if (size_ < kMostConditions) std::construct_at(reasons_.data() + size_++, reason);
   }
   [[nodiscard]] const Reason* begin() const { return reasons_.data(); }
   [[nodiscard]] const Reason* end() const { return reasons_.data() + size_; }
@@ -42,7 +56,10 @@ class Reasons {
   [[nodiscard]] bool empty() const { return size_ == 0; }
 
  private:
-  std::array<Reason, kMostConditions> reasons_;
+  static_assert(std::is_trivially_copyable_v<Reason> && std::is_trivially_destructible_v<Reason>);
+  union {
+    std::array<Reason, kMostConditions> reasons_;
+  };
   std::size_t size_ = 0;
 };
 
