@@ -236,11 +236,14 @@ class Running {
     if (!window) return tl::unexpected(window.error());
     Snapshot& snapshot = **window;
     snapshot.window = next_window_++;
-    // A missed window says nothing about now: readers of the block go by its expiry.
-    if (!snapshot.is_missed) block_.publish(board_host(snapshot), board_tuples(snapshot), read_clocks().steady);
+    publish(snapshot);
     tally_.note(snapshot);
     snapshot.observer.pass = stopwatch.elapsed();
-    if (pace_.note(*snapshot.observer.pass)) tell_pace();
+    if (pace_.note(*snapshot.observer.pass)) {
+      tell_pace();
+      block_.set_interval(pace_.interval());
+      publish(snapshot);  // again: it has to hold for three of the new intervals
+    }
     snapshot.observer.interval = pace_.interval();
     snapshot.observer.lost_events = recorder_.lost();
     snapshots_.put(*window);
@@ -248,6 +251,11 @@ class Running {
     notice_.say(snapshot.observer.last_error);
     sd_notify(0, "WATCHDOG=1");
     return {};
+  }
+
+  /// A missed window says nothing about now: readers of the block go by its expiry.
+  void publish(const Snapshot& snapshot) {
+    if (!snapshot.is_missed) block_.publish(board_host(snapshot), board_tuples(snapshot), read_clocks().steady);
   }
 
   void tell_pace() const {
@@ -276,6 +284,7 @@ class Running {
 base::Result<void> run(const Options& options, const Announcements& announcements) {
   // Before any thread, so that all inherit the mask.
   auto loop = EventLoop::create();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of write()
   if (!loop) return tl::unexpected(loop.error());
   auto directory = StateDirectory::open(options.state_directory);
   if (!directory) return tl::unexpected(directory.error());
