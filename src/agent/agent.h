@@ -23,7 +23,7 @@ struct Options {
   std::string netns = "self";
   base::Nanoseconds interval = base::Seconds(1);  ///< 100 ms to 60 s
   std::optional<base::Nanoseconds> duration;      ///< absent: until SIGINT or SIGTERM
-  std::size_t max_tuples = kDefaultMaxTuples;                    ///< with time series and journal rows of their own
+  std::size_t max_tuples = kDefaultMaxTuples;     ///< with time series and journal rows of their own
   bool json_lines = false;                        ///< a tidewaiter.window/1 per line on standard output
   Configuration configuration;
 };

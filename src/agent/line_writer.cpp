@@ -24,7 +24,7 @@ LineWriter::Outcome LineWriter::write(std::string_view line, const std::atomic<b
     const int ready = poll(&wait, 1, kPatienceMs);
     if (ready == 0 || (ready < 0 && errno == EINTR)) {
       if (!is_stopping) continue;
-      is_broken_ = written > 0;
+      is_broken_ = is_broken_ || written > 0;
       return Outcome::kAbandoned;
     }
     // A pipe that is ready takes PIPE_BUF bytes without blocking.

@@ -15,7 +15,8 @@ constexpr double kClearlyLess = 0.75;  // of the present interval
 
 std::vector<base::Setting> Pace::settings_of(Options& options) {
   return {{"agent.max_pass_share", "ratio",
-           "Share of the interval that a pass (look, decide, publish) may take; beyond it the interval is stretched.",
+           "Share of the interval that a pass (look, decide, publish) may cost in CPU time; beyond it the interval is "
+           "stretched.",
            base::Setting::Real{&options.max_share, 0.001, 0.5}}};
 }
 

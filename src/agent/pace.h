@@ -8,12 +8,12 @@
 
 namespace tidewaiter::agent {
 
-/// How long to wait between two windows: as configured, or longer where a pass costs more than its share of that time.
-/// Pure. Thread: the caller's.
+/// How long to wait between two windows: as configured, or longer where a pass costs more CPU than its share of that
+/// time. Pure. Thread: the caller's.
 class Pace {
  public:
   struct Options {
-    double max_share = 0.05;  ///< of the interval that a pass may take
+    double max_share = 0.05;  ///< of the interval that a pass may cost
   };
   [[nodiscard]] static std::vector<base::Setting> settings_of(Options& options);
 
@@ -23,8 +23,8 @@ class Pace {
   explicit Pace(base::Nanoseconds interval, Options options)
       : configured_(interval), now_(interval), options_(options) {}
 
-  /// A pass took this long. True when the interval changed with it: longer at once, shorter when passes have become
-  /// clearly cheaper.
+  /// A pass cost this much CPU time. True when the interval changed with it: longer at once, shorter when passes have
+  /// become clearly cheaper.
   bool note(base::Nanoseconds pass);
 
   [[nodiscard]] base::Nanoseconds interval() const { return now_; }

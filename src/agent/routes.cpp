@@ -4,10 +4,13 @@
 #include <charconv>
 #include <cstdint>
 #include <fmt/format.h>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "output/agent_documents.h"
+#include "output/assets.h"
 #include "output/census_view.h"
 #include "output/documents.h"
 #include "store/journal_reader.h"
@@ -18,7 +21,9 @@ namespace {
 constexpr std::size_t kMostRows = 10'000;
 constexpr std::size_t kRowsUnlessAsked = 200;
 
-serve::Response json(const output::Document& document) { return {200, "application/json", document.dump() + "\n", ""}; }
+std::string line(const output::Document& document) { return document.dump() + "\n"; }
+
+serve::Response json(std::string text) { return {200, "application/json", std::move(text), ""}; }
 
 serve::Response not_yet() {
   return serve::error_response(503, "unavailable", "no window has been published yet", "ask again in a second");
@@ -96,6 +101,31 @@ output::Document window_row_document(const store::WindowRow& row) {
   return document;
 }
 
+/// A text that is the same for all who ask about one window: made once, however many they are. Any thread.
+class TextOfWindow {
+ public:
+  /// `is_old`: the window is too old to be believed, which changes what is said of it.
+  template <class Make>
+  [[nodiscard]] std::string get(std::uint64_t window, bool is_old, const Make& make) {
+    const auto key = std::pair(window, is_old);
+    std::shared_ptr<const std::string> text;
+    {
+      const std::lock_guard lock(mutex_);
+      if (key_ != key) {
+        text_ = std::make_shared<const std::string>(make());
+        key_ = key;
+      }
+      text = text_;
+    }
+    return *text;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<std::pair<std::uint64_t, bool>> key_;
+  std::shared_ptr<const std::string> text_;
+};
+
 class Handlers {
  public:
   explicit Handlers(RouteSources sources) : sources_(std::move(sources)) {}
@@ -121,26 +151,32 @@ class Handlers {
             output::agent_metrics(snapshot->view(), counters, sources_.tally->series(), sources_.clocks().steady), ""};
   }
 
-  [[nodiscard]] serve::Response status(const serve::Request& request) const {
+  [[nodiscard]] serve::Response status(const serve::Request& request) {
     const auto snapshot = sources_.snapshots->get();
     if (!snapshot) return not_yet();
-    output::StatusOptions options;
-    if (!request.parameter("limit").empty()) {
-      const auto limit = limit_of(request);
-      if (!limit) return refused(limit.error());
-      options.max_tuples = *limit;
+    const output::AgentView view = snapshot->view();
+    const base::Instant now = sources_.clocks().steady;
+    if (request.parameter("limit").empty()) {
+      return json(status_.get(snapshot->window, output::is_outdated(view, now),
+                              [&] { return line(output::status_document(view, now)); }));
     }
-    return json(output::status_document(snapshot->view(), sources_.clocks().steady, options));
+    const auto limit = limit_of(request);
+    if (!limit) return refused(limit.error());
+    return json(line(output::status_document(view, now, {*limit})));
   }
 
-  [[nodiscard]] serve::Response census(const serve::Request& request) const {
+  [[nodiscard]] serve::Response census(const serve::Request& request) {
     const auto snapshot = sources_.snapshots->get();
     if (!snapshot) return not_yet();
+    if (request.parameter("dst").empty()) {
+      return json(
+          census_.get(snapshot->window, false, [&] { return line(output::census_document(snapshot->look->census)); }));
+    }
     const auto filter = output::parse_tuple_filter(request.parameter("dst"));
     if (!filter) return refused(filter.error());
     output::CensusView view = snapshot->look->census;
     std::erase_if(view.tuples, [&](const output::TupleView& tuple) { return !filter->accepts(tuple.sample->tuple); });
-    return json(output::census_document(view));
+    return json(line(output::census_document(view)));
   }
 
   [[nodiscard]] serve::Response transitions(const serve::Request& request) const {
@@ -204,10 +240,12 @@ class Handlers {
     if (!reader) return refused(reader.error());
     const auto list = read(*reader, *since, *limit, *subject);
     if (!list) return refused(list.error());
-    return json({{"schema", schema}, {name, *list}});
+    return json(line({{"schema", schema}, {name, *list}}));
   }
 
   RouteSources sources_;
+  TextOfWindow status_;
+  TextOfWindow census_;
 };
 
 }  // namespace
@@ -234,19 +272,26 @@ output::AgentCounters Tally::counters() const {
 }
 
 std::vector<serve::Route> routes(const RouteSources& sources) {
-  const auto handlers = std::make_shared<const Handlers>(sources);
-  const auto route = [&](const char* path, serve::Response (Handlers::*handler)(const serve::Request&) const) {
+  const auto handlers = std::make_shared<Handlers>(sources);
+  const auto route = [&](const char* path, auto handler) {
     return serve::Route{
         path, [handlers, handler](const serve::Request& request) { return (handlers.get()->*handler)(request); }};
   };
-  return {route("/healthz", &Handlers::health),
-          route("/readyz", &Handlers::ready),
-          route("/metrics", &Handlers::metrics),
-          route("/api/v1/status", &Handlers::status),
-          route("/api/v1/census", &Handlers::census),
-          route("/api/v1/windows", &Handlers::windows),
-          route("/api/v1/transitions", &Handlers::transitions),
-          route("/api/v1/config", &Handlers::config)};
+  std::vector<serve::Route> all = {route("/healthz", &Handlers::health),
+                                   route("/readyz", &Handlers::ready),
+                                   route("/metrics", &Handlers::metrics),
+                                   route("/api/v1/status", &Handlers::status),
+                                   route("/api/v1/census", &Handlers::census),
+                                   route("/api/v1/windows", &Handlers::windows),
+                                   route("/api/v1/transitions", &Handlers::transitions),
+                                   route("/api/v1/config", &Handlers::config)};
+  for (const output::Asset& asset : output::assets()) {
+    all.push_back({std::string(asset.path), [&asset](const serve::Request&) {
+                     return serve::Response{200, std::string(asset.content_type), std::string(asset.bytes),
+                                            std::string(asset.etag)};
+                   }});
+  }
+  return all;
 }
 
 }  // namespace tidewaiter::agent

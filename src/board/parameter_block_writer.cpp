@@ -114,6 +114,11 @@ void ParameterBlockWriter::publish(const tw_record& host, std::span<const tw_rec
   store(offsetof(tw_header, expiry_ns), expiry.count());
 }
 
+void ParameterBlockWriter::set_interval(base::Nanoseconds interval) {
+  assert(interval > base::Nanoseconds(0) && interval <= kMaximumInterval);
+  interval_ = interval;
+}
+
 void ParameterBlockWriter::close_cleanly() {
   __atomic_store_n(memory_.word(offsetof(tw_header, expiry_ns)), 0, __ATOMIC_RELEASE);
 }

@@ -40,6 +40,10 @@ class ParameterBlockWriter {
   /// host's key is written as empty.
   void publish(const tw_record& host, std::span<const tw_record> tuples, base::Instant now);
 
+  /// Publications come at another interval from the next one on, and hold for three of it. The header goes on to name
+  /// the first. Above 0, at most an hour.
+  void set_interval(base::Nanoseconds interval);
+
   /// Makes everything stale at once.
   void close_cleanly();
 

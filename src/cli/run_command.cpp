@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <optional>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -46,6 +48,9 @@ void keep_memory_small() {
   mallopt(M_TRIM_THRESHOLD, 1 << 20);
   mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }
+
+/// Standard output is for documents; unless told, the library logs there.
+void log_to_standard_error() { spdlog::set_default_logger(spdlog::stderr_color_mt("tidewaiter")); }
 
 void allow_many_descriptors() {
   rlimit limit{};
@@ -104,6 +109,7 @@ class RunCommand final : public Command {
       fmt::print("{}", base::to_toml(agent::settings_of(options->configuration)));
       return {};
     }
+    log_to_standard_error();
     keep_memory_small();
     allow_many_descriptors();
     agent::Announcements announcements;

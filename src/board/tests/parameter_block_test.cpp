@@ -86,6 +86,20 @@ TEST(ParameterBlock, expires_after_three_intervals_and_not_before_a_second) {
   }
 }
 
+TEST(ParameterBlock, expires_by_the_interval_that_was_set_last) {
+  auto writer = writer_of(Seconds(1));
+  const auto reader = reader_of(writer.descriptor());
+  writer.set_interval(Seconds(10));
+  writer.publish(kHost, {}, at(Seconds(5)));
+  tw_record record{};
+  EXPECT_EQ(reader.host(at(Seconds(35)) - base::Nanoseconds(1), record), Freshness::kLive);
+  EXPECT_EQ(reader.host(at(Seconds(35)), record), Freshness::kStale);
+  EXPECT_EQ(reader.header().interval_ns, 1'000'000'000) << "the first line is written once";
+  writer.set_interval(Seconds(1));
+  writer.publish(kHost, {}, at(Seconds(40)));
+  EXPECT_EQ(reader.host(at(Seconds(43)), record), Freshness::kStale);
+}
+
 TEST(ParameterBlock, is_live_again_after_a_late_publication) {
   auto writer = writer_of();
   const auto reader = reader_of(writer.descriptor());
