@@ -45,7 +45,7 @@ class LoopSimulation {
   void run(base::Nanoseconds duration, double offered_per_s);
 
   [[nodiscard]] base::Nanoseconds elapsed() const { return ports_.elapsed(); }
-  [[nodiscard]] control::State state() const { return state_.state; }
+  [[nodiscard]] control::State state() const { return state_.whole.state; }
   [[nodiscard]] const std::vector<LoopTransition>& transitions() const { return transitions_; }
   [[nodiscard]] const ConnectCounts& counts() const { return counts_; }
 
