@@ -63,9 +63,9 @@ PortFlow flow_between(const TupleSample& before, const TupleSample& after, base:
 }
 
 std::vector<base::Setting> DemandEstimator::settings_of(Options& options) {
-  return {{"demand.fast", "", "Time constant of the rate that follows a burst of connects.",
+  return {{"demand.fast", "", "Time constant of the rate that notices a rise.",
            base::Setting::Duration{&options.fast, base::Milliseconds(100), base::Seconds(3600)}},
-          {"demand.slow", "", "Time constant of the rate that remembers one; the larger rate counts.",
+          {"demand.slow", "", "Time constant of the rate that counts; it begins anew when the fast one rises above it by more than chance.",
            base::Setting::Duration{&options.slow, base::Milliseconds(100), base::Seconds(3600)}}};
 }
 
@@ -73,6 +73,13 @@ void DemandEstimator::update(double offered, base::Nanoseconds elapsed) {
   const double rate = offered / std::chrono::duration<double>(elapsed).count();
   fast_.add(rate, elapsed, options_.fast);
   slow_.add(rate, elapsed, options_.slow);
+  // The variance of an exponentially weighted mean of Poisson counts is rate / (2 · time constant).
+  const double slow = slow_.value();
+  const double chance = 3.0 * std::sqrt(slow / (2.0 * std::chrono::duration<double>(options_.fast).count()));
+  if (fast_.value() <= slow + chance) return;
+  // From the fast rate, not from this window's: a burst of a single window is no demand yet.
+  slow_ = {};
+  slow_.add(fast_.value(), elapsed, options_.slow);
 }
 
 void DemandEstimator::Mean::add(double rate, base::Nanoseconds elapsed, base::Nanoseconds time_constant) {
@@ -113,10 +120,7 @@ const TupleDemand* DemandTracker::find(const Tuple& tuple) const {
 
 std::optional<double> DemandEstimator::per_second() const {
   if (fast_.weight == 0) return std::nullopt;
-  // The variance of an exponentially weighted mean of Poisson counts is rate / (2 · time constant).
-  const double slow = slow_.value();
-  const double chance = 3.0 * std::sqrt(slow / (2.0 * std::chrono::duration<double>(options_.fast).count()));
-  return fast_.value() > slow + chance ? fast_.value() : slow;
+  return slow_.value();
 }
 
 }  // namespace tidewaiter::telemetry

@@ -33,13 +33,16 @@ struct PortFlow {
 /// Compares two looks at one tuple. `before` may be empty (a tuple seen for the first time). `elapsed` > 0.
 [[nodiscard]] PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed);
 
-/// Offered load of one tuple in connects per second: an exponentially weighted fast and a slow rate. What we refused
-/// ourselves or hold queued is offered too; leaving it out would look like relief and make a controller cycle.
+/// Offered load of one tuple in connects per second: an exponentially weighted slow rate that begins anew when a fast one
+/// rises above it by more than chance. So a jump is followed at once and then averaged from the jump on, a burst is
+/// remembered while it fades, and a steady load is not overstated (the larger of two rates would, by a tenth at 30/s,
+/// which makes a controller near its threshold cycle). What we refused ourselves or hold queued is offered too; leaving it
+/// out would look like relief.
 class DemandEstimator {
  public:
   struct Options {
-    base::Nanoseconds fast = base::Seconds(2);   ///< time constant that follows a burst
-    base::Nanoseconds slow = base::Seconds(10);  ///< time constant that remembers one
+    base::Nanoseconds fast = base::Seconds(2);   ///< time constant that notices a rise
+    base::Nanoseconds slow = base::Seconds(10);  ///< time constant that the rate is averaged over
   };
 
   /// The settings of the estimator, bound to `options`.
@@ -51,9 +54,7 @@ class DemandEstimator {
   /// `offered` = attempted + refused by us + queued during `elapsed` > 0.
   void update(double offered, base::Nanoseconds elapsed);
 
-  /// The slow rate, or the fast one where that is higher by more than chance (three standard deviations of a Poisson
-  /// process): always taking the larger one overstates a steady load by a tenth at 30/s, and makes a controller that
-  /// sits near its threshold cycle. Absent before the first update.
+  /// Absent before the first update.
   [[nodiscard]] std::optional<double> per_second() const;
 
  private:

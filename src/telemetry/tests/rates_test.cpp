@@ -99,6 +99,13 @@ TEST(DemandEstimator, follows_a_jump_at_once) {
   EXPECT_GT(*estimator.per_second(), 70);
 }
 
+TEST(DemandEstimator, averages_from_a_jump_on) {
+  DemandEstimator estimator;
+  estimator.update(0, Seconds(100));
+  for (int i = 0; i < 15; ++i) estimator.update(53, Seconds(1));
+  EXPECT_NEAR(*estimator.per_second(), 53, 1.5);
+}
+
 TEST(DemandEstimator, gives_the_first_window_no_more_weight_than_the_others) {
   DemandEstimator estimator;
   estimator.update(4'000, Seconds(1));
