@@ -33,6 +33,11 @@ struct PortFlow {
 /// Compares two looks at one tuple. `before` may be empty (a tuple seen for the first time). `elapsed` > 0.
 [[nodiscard]] PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed);
 
+/// Where a port stands in a list, by its number: 256 KB that many comparisons share. Empty or all 0 between them.
+using PortPlaces = std::vector<std::uint32_t>;
+[[nodiscard]] PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed,
+                                    PortPlaces& places);
+
 /// Offered load of one tuple in connects per second: an exponentially weighted fast and a slow rate. What we refused
 /// ourselves or hold queued is offered too; leaving it out would look like relief and make a controller cycle.
 class DemandEstimator {
@@ -92,6 +97,7 @@ class DemandTracker {
  private:
   DemandEstimator::Options options_;
   std::unordered_map<Tuple, TupleDemand> tuples_;
+  PortPlaces places_;
   bool has_history_ = false;
 };
 
