@@ -91,8 +91,8 @@ TEST_F(Exhaustion, goes_through_every_state_up_to_red_and_names_the_reason) {
   Observer observer = observer_of("self");
   std::vector<State> seen;
   std::int64_t second = 0;
-  for (int i = 0; i < 40; ++i) {
-    // Four connects a second and nothing that gives a port back, up to 166 of 200 ports.
+  for (int i = 0; i < 48; ++i) {
+    // Four connects a second and nothing that gives a port back, up to 198 of 200 ports.
     ASSERT_NO_FATAL_FAILURE(connect(i == 0 ? 10 : 4));
     const auto window = window_of(observer, ++second);
     ASSERT_TRUE(window);

@@ -233,8 +233,9 @@ TEST(StatusDocument, tier_is_the_highest_active_source) {
 
 TEST(StatusDocument, lists_conditions_that_are_off_with_what_they_need) {
   Agent agent;
+  const Document status = agent.status();
   std::set<std::string> off;
-  for (const Document& entry : agent.status()["conditions_off"]) {
+  for (const Document& entry : status["conditions_off"]) {
     EXPECT_FALSE(entry["needs"].get<std::string>().empty());
     off.insert(entry["condition"]);
   }
