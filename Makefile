@@ -33,9 +33,19 @@ help: ## this list
 	sed -nE 's/^([a-z]+): ## (.*)/  \1\t\2/p' Makefile | expand -t 12
 
 .PHONY: run
-run: ## build, then watch the port pressure of this machine; Ctrl-C stops it
+run: ## build, then run the agent on this machine and tell where its page is; Ctrl-C stops it
 	$(MAKE) --no-print-directory build
-	exec $(TREE)/tidewaiter census --watch 1s
+	exec $(TREE)/tidewaiter run
+
+.PHONY: demo
+demo: ## build, then watch a real port exhaustion from GREEN to RED and back, in two minutes (root)
+	$(MAKE) --no-print-directory build
+	exec $(TREE)/tidewaiter lab run port-exhaustion
+
+.PHONY: lab
+lab: ## build, then run every lab scenario; 20 minutes (root)
+	$(MAKE) --no-print-directory build
+	exec $(TREE)/tidewaiter lab run all
 
 .PHONY: build
 build: ## install what is missing and build the program, build/release/tidewaiter

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <memory>
 #include <spdlog/spdlog.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include "agent/line_writer.h"
 #include "agent/observer.h"
 #include "agent/routes.h"
+#include "agent/service_manager.h"
 #include "agent/state_directory.h"
 #include "agent/worker.h"
 #include "base/stopwatch.h"
@@ -174,7 +174,7 @@ class Running {
       spdlog::warn("{}; `status` and `top` need --url", written.error().message());
     }
     if (announcements.ready) announcements.ready(*bound);
-    sd_notify(0, fmt::format("READY=1\nSTATUS=http://{}/", bound->text()).c_str());
+    notify_service_manager(fmt::format("READY=1\nSTATUS=http://{}/", bound->text()));
     return {};
   }
 
@@ -191,7 +191,7 @@ class Running {
       if (options_.duration && read_clocks().steady >= started + *options_.duration) break;
       static_cast<void>(pass());  // a missed window is told by its state
     }
-    sd_notify(0, "STOPPING=1");
+    notify_service_manager("STOPPING=1");
   }
 
   void stop() {
@@ -250,7 +250,7 @@ class Running {
     snapshots_.put(*window);
     recorder_.take(*window);
     notice_.say(snapshot.observer.last_error);
-    sd_notify(0, "WATCHDOG=1");
+    notify_service_manager("WATCHDOG=1");
     return {};
   }
 

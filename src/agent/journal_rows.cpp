@@ -123,7 +123,7 @@ JournalRows journal_rows(const Snapshot& snapshot, const output::SeriesLimit& se
          std::string(control::name(transition.transition.from)), std::string(control::name(transition.transition.to)),
          std::string(control::name(transition.transition.trigger)), std::string(control::name(modes.connection)),
          std::string(control::name(modes.order)), output::is_enforced(modes),
-         output::reasons_document(transition.transition.reasons, transition.subject, netns).dump()});
+         output::reasons_document(transition.transition.reasons, transition.cause, netns).dump()});
   }
   return rows;
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "output/agent_documents.h"
+#include "output/assets.h"
 #include "output/census_view.h"
 #include "output/documents.h"
 #include "store/journal_reader.h"
@@ -276,14 +277,21 @@ std::vector<serve::Route> routes(const RouteSources& sources) {
     return serve::Route{
         path, [handlers, handler](const serve::Request& request) { return (handlers.get()->*handler)(request); }};
   };
-  return {route("/healthz", &Handlers::health),
-          route("/readyz", &Handlers::ready),
-          route("/metrics", &Handlers::metrics),
-          route("/api/v1/status", &Handlers::status),
-          route("/api/v1/census", &Handlers::census),
-          route("/api/v1/windows", &Handlers::windows),
-          route("/api/v1/transitions", &Handlers::transitions),
-          route("/api/v1/config", &Handlers::config)};
+  std::vector<serve::Route> all = {route("/healthz", &Handlers::health),
+                                   route("/readyz", &Handlers::ready),
+                                   route("/metrics", &Handlers::metrics),
+                                   route("/api/v1/status", &Handlers::status),
+                                   route("/api/v1/census", &Handlers::census),
+                                   route("/api/v1/windows", &Handlers::windows),
+                                   route("/api/v1/transitions", &Handlers::transitions),
+                                   route("/api/v1/config", &Handlers::config)};
+  for (const output::Asset& asset : output::assets()) {
+    all.push_back({std::string(asset.path), [&asset](const serve::Request&) {
+                     return serve::Response{200, std::string(asset.content_type), std::string(asset.bytes),
+                                            std::string(asset.etag)};
+                   }});
+  }
+  return all;
 }
 
 }  // namespace tidewaiter::agent

@@ -95,6 +95,7 @@ base::Result<ParameterBlockReader> ParameterBlockReader::open(const base::FileDe
 
 std::optional<Slot> ParameterBlockReader::find(const tw_tuple& key) const {
   const auto wanted = words_of(key);
+  if (wanted == words_of(tw_tuple{})) return std::nullopt;  // every free slot has it
   for (std::size_t index = 0; index < TW_BLOCK_TUPLES; ++index) {
     WordsOf<tw_tuple> found{};
     if (load_sequenced(memory_.word(offset_of_tuple(index)), found) && found == wanted) return Slot{index};

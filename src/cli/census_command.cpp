@@ -3,12 +3,8 @@
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fmt/format.h>
-#include <langinfo.h>
 #include <optional>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "agent/configuration.h"
@@ -16,6 +12,7 @@
 #include "cli/configuration_file.h"
 #include "cli/pause.h"
 #include "cli/program.h"
+#include "cli/terminal.h"
 #include "kernel/census.h"
 #include "kernel/host.h"
 #include "model/release_schedule.h"
@@ -29,8 +26,6 @@
 namespace tidewaiter::cli {
 namespace {
 
-constexpr int kNarrowest = 80;
-constexpr int kWidest = 120;
 constexpr unsigned kSlowestHz = 100;  // gives the longest granule: the careful assumption where HZ is not known
 
 /// What the command line says, as text; read() turns it into values.
@@ -57,19 +52,6 @@ base::Result<std::optional<base::Nanoseconds>> read_pace(const std::string& opti
                       "from 100ms to 60s");
   }
   return *duration;
-}
-
-output::Style style_of_terminal(bool ascii, std::FILE* stream) {
-  output::Style style;
-  const bool is_terminal = isatty(fileno(stream)) == 1;
-  style.use_color = is_terminal && std::getenv("NO_COLOR") == nullptr;  // NOLINT: before any thread
-  style.use_unicode = !ascii && std::strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-  winsize size{};
-  if (is_terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    style.columns = std::clamp<int>(size.ws_col, kNarrowest, kWidest);
-    if (size.ws_row > 0) style.lines = size.ws_row;
-  }
-  return style;
 }
 
 class CensusCommand final : public Command {

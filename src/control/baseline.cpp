@@ -49,4 +49,9 @@ double RunningMedian::value() const {
   return count_ % 2 == 1 ? heights_[half] : (heights_[half - 1] + heights_[half]) / 2;
 }
 
+void Baseline::learn(double p95_us) {
+  median_.add(std::log2(std::max(1.0, p95_us)));
+  if (is_learnt()) median_us_ = std::exp2(median_.value());
+}
+
 }  // namespace tidewaiter::control

@@ -24,19 +24,22 @@ class RunningMedian {
   std::uint32_t count_ = 0;
 };
 
-/// What a latency is in GREEN: the median of its windows' 95th percentiles, or a prior until enough were seen.
+/// What a latency is in GREEN: the median of its windows' 95th percentiles, or a prior until enough were seen. Taken of
+/// logarithms, so that a few windows a thousand times slower do not drag the estimate with them.
 class Baseline {
  public:
   /// GREEN windows before the learnt median counts.
   static constexpr std::uint32_t kEnough = 30;
 
-  void learn(double p95_us) { median_.add(p95_us); }
+  /// Below a microsecond counts as one: clocks tell no less apart, and ratios need something to divide by.
+  void learn(double p95_us);
   [[nodiscard]] bool is_learnt() const { return median_.count() >= kEnough; }
-  [[nodiscard]] double value(double prior) const { return is_learnt() ? median_.value() : prior; }
+  [[nodiscard]] double value(double prior) const { return is_learnt() ? median_us_ : prior; }
   [[nodiscard]] std::uint32_t windows() const { return median_.count(); }
 
  private:
-  RunningMedian median_;
+  RunningMedian median_;  ///< of log2 µs
+  double median_us_ = 0;
 };
 
 }  // namespace tidewaiter::control

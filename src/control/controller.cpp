@@ -16,7 +16,7 @@ bool is_worth_watching(const WindowInput& input) {
 }
 
 bool is_calm(const TupleState& state) {
-  return state.state == State::kGreen && !state.has_peer_fault && !state.flap.is_on() && !state.is_held;
+  return state.whole.state == State::kGreen && !state.has_peer_fault && !state.flap.is_on() && !state.is_held;
 }
 
 }  // namespace
@@ -34,8 +34,9 @@ Controller::Controller(Policy policy, base::Instant start)
 Controller::Watched& Controller::watch(const telemetry::Tuple& tuple, base::Instant now) {
   const auto [place, is_new] = tuples_.try_emplace(tuple);
   if (is_new) {
-    place->second.state.since = start_;
-    place->second.last_seen = now;
+    place->second.state.whole.since = place->second.state.orders.since = start_;
+    place->second.state.last_input.sustainable_per_s = sustainable_per_s_;
+    place->second.last_busy = now;
   }
   return place->second;
 }
@@ -51,20 +52,23 @@ TupleDecision Controller::decide(const telemetry::Tuple& tuple, Watched& watched
 }
 
 Round Controller::window(std::span<const TupleWindow> windows, const WindowInput& idle, base::Instant now) {
+  ++round_;
   missed_windows_ = 0;
   sustainable_per_s_ = idle.sustainable_per_s;
   std::vector<TupleDecision> decisions;
   decisions.reserve(windows.size());
   for (const TupleWindow& window : windows) {
-    if (!is_worth_watching(window.input) && tuples_.find(window.tuple) == tuples_.end()) continue;
+    const bool is_busy = is_worth_watching(window.input);
+    if (!is_busy && tuples_.find(window.tuple) == tuples_.end()) continue;
     Watched& watched = watch(window.tuple, now);
     watched.is_critical = window.is_critical;
-    watched.last_seen = now;
+    watched.round = round_;
+    if (is_busy) watched.last_busy = now;
     decisions.push_back(decide(window.tuple, watched, window.input, now));
   }
   if (decisions.size() < tuples_.size()) {
     for (auto& [tuple, watched] : tuples_) {
-      if (watched.last_seen == now) continue;
+      if (watched.round == round_) continue;
       decisions.push_back(decide(tuple, watched, idle, now));
     }
   }
@@ -100,31 +104,44 @@ Round Controller::guard(const telemetry::Tuple& tuple, Guard guard, base::Instan
 
 void Controller::stop_harm() { policy_.modes.order = std::min(policy_.modes.order, Mode::kShadow); }
 
-Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
-  Round round;
-  HostDecision& host = round.host;
+const Controller::Watched* Controller::find_worst(HostDecision& host) const {
   const Watched* worst = nullptr;
   for (const auto& [tuple, watched] : tuples_) {
     if (!watched.is_critical) continue;
     if (watched.last.stress) {
       host.p_stress = std::max(host.p_stress.value_or(0), watched.last.stress->probability);
     }
-    const bool is_worse = worst == nullptr || watched.state.state > worst->state.state ||
-                          (watched.state.state == worst->state.state && tuple < *host.subject);
-    if (watched.state.state == State::kGreen || !is_worse) continue;
+    host.order_state = std::max(host.order_state, watched.last.order_state);
+    const State state = watched.last.standing.state;
+    if (state == State::kGreen) continue;
+    const State highest = worst == nullptr ? State::kGreen : worst->last.standing.state;
+    if (state < highest || (state == highest && !(tuple < *host.subject))) continue;
     worst = &watched;
     host.subject = tuple;
   }
-  host.standing = {worst == nullptr ? State::kGreen : worst->state.state, is_stale};
+  return worst;
+}
+
+Reason Controller::missed() const {
+  const auto limit = static_cast<double>(policy_.stale_after_windows);
+  const auto missed = static_cast<double>(missed_windows_);
+  return {"missed_windows", missed < limit ? Comparison::kBelow : Comparison::kAtLeast, missed, limit};
+}
+
+Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
+  Round round;
+  HostDecision& host = round.host;
+  const Watched* worst = find_worst(host);
+  host.standing = {worst == nullptr ? State::kGreen : worst->last.standing.state, is_stale};
   if (worst != nullptr) host.reasons = worst->last.reasons;
   if (is_stale) {
     host.subject.reset();
     host.reasons = {};
-    host.reasons.add({"missed_windows", Comparison::kAtLeast, static_cast<double>(missed_windows_),
-                      static_cast<double>(policy_.stale_after_windows)});
+    host.reasons.add(missed());
   }
   if (host.standing != host_) {
     Transition transition{host_, host.standing, trigger, host.reasons};
+    if (host_.is_stale && !is_stale) transition.reasons.add(missed());
     if (transition.reasons.empty()) {
       transition.reasons.add({"worst_critical_tuple", Comparison::kBelow, 0, static_cast<double>(place(host_.state))});
     }
@@ -134,7 +151,9 @@ Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
   }
   host.since = host_since_;
   host.stale = stale_parameters(policy_, host_.state, sustainable_per_s_);
-  host.detected = is_stale ? host.stale : parameters_of(policy_, host_.state, sustainable_per_s_);
+  host.detected = parameters_of(policy_, host_.state, sustainable_per_s_);
+  host.detected.order = parameters_of(policy_, host.order_state, sustainable_per_s_).order;
+  if (is_stale) host.detected = host.stale;
   host.enforced = enforced_of(policy_, policy_.modes, host.detected);
   host.stale = enforced_of(policy_, policy_.modes, host.stale);
   return round;
@@ -142,7 +161,7 @@ Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
 
 void Controller::forget_idle(base::Instant now) {
   for (auto watched = tuples_.begin(); watched != tuples_.end();) {
-    const bool is_idle = now - watched->second.last_seen > kForgetAfter && is_calm(watched->second.state);
+    const bool is_idle = now - watched->second.last_busy > kForgetAfter && is_calm(watched->second.state);
     watched = is_idle ? tuples_.erase(watched) : std::next(watched);
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -31,6 +32,7 @@ struct TupleDecision {
 struct HostDecision {
   Standing standing;
   base::Instant since{};
+  State order_state = State::kGreen;        ///< the worst that an order group of theirs follows
   std::optional<telemetry::Tuple> subject;  ///< the tuple that decides; absent in GREEN and when no window came
   std::optional<double> p_stress;           ///< the highest of any critical tuple
   Reasons reasons;                          ///< of the subject
@@ -45,12 +47,13 @@ struct Round {
   std::vector<TupleDecision> tuples;  ///< those that are watched, sorted by tuple
   HostDecision host;
 
-  /// Null for a tuple that is not watched: it is GREEN, and has been since the start.
+  /// Null for a tuple that is not watched: it is GREEN, and has been for ten minutes or since the start.
   [[nodiscard]] const TupleDecision* find(const telemetry::Tuple& tuple) const;
 };
 
 /// The controllers of all tuples of one namespace. Pure but for what it remembers: time is passed in, nothing is read
-/// or written. Tuples that use less than a hundredth of their ports and have no connect events are not watched.
+/// or written. Tuples that use less than a hundredth of their ports and have no connect events are not watched, and
+/// after ten calm minutes not any more.
 /// Thread: one at a time.
 class Controller {
  public:
@@ -76,22 +79,27 @@ class Controller {
   struct Watched {
     TupleState state;
     bool is_critical = true;
-    base::Instant last_seen{};
+    base::Instant last_busy{};
+    std::uint64_t round = 0;  ///< the last in which it had sockets
     Decision last;
   };
 
   TupleDecision decide(const telemetry::Tuple& tuple, Watched& watched, const Event& event, base::Instant now);
   Watched& watch(const telemetry::Tuple& tuple, base::Instant now);
   [[nodiscard]] Round conclude(bool is_stale, Trigger trigger, base::Instant now);
+  /// Fills in what the critical tuples say together; null while they are GREEN.
+  [[nodiscard]] const Watched* find_worst(HostDecision& host) const;
+  [[nodiscard]] Reason missed() const;
   void forget_idle(base::Instant now);
 
   Policy policy_;
   base::Instant start_;
   std::unordered_map<telemetry::Tuple, Watched> tuples_;
+  std::uint64_t round_ = 0;
   std::uint64_t missed_windows_ = 0;
   Standing host_;
   base::Instant host_since_;
-  double sustainable_per_s_ = 0;  ///< of a tuple without sockets
+  double sustainable_per_s_ = 0;  ///< of a tuple without sockets; 0 before the first window
 };
 
 /// The window of a tuple that has no socket: all of the plan's ports are free and nobody asks for one.

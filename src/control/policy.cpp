@@ -21,6 +21,12 @@ Condition only_rising(Condition condition) {
 
 Condition of_burst(Condition condition) {
   condition.group = Group::kBurst;
+  condition.peers_explain = true;
+  return condition;
+}
+
+Condition peers_explain(Condition condition) {
+  condition.peers_explain = true;
   return condition;
 }
 
@@ -29,8 +35,12 @@ Condition needs(std::string_view source, Condition condition) {
   return condition;
 }
 
+std::string key_of(const Condition& condition) {
+  return fmt::format("control.{}.{}", name(condition.effect), condition.name);
+}
+
 void add_thresholds(Condition& condition, std::vector<base::Setting>& settings) {
-  const std::string key = fmt::format("control.{}.{}", name(condition.effect), condition.name);
+  const std::string key = key_of(condition);
   const double largest = condition.unit == "ratio" ? 1.0 : 1e6;
   if (condition.enter) {
     settings.push_back({key, std::string(condition.unit),
@@ -47,6 +57,15 @@ void add_actions(const std::string& table, StateParameters& row, std::vector<bas
   ConnectionParameters& connection = row.parameters.connection;
   settings.push_back(
       {table + ".clip_scale", "fraction", "Child size.", base::Setting::Real{&order.clip_scale, 0.01, 1}});
+  settings.push_back({table + ".non_urgent_flow", "", "What becomes of flow that can wait.",
+                      base::Setting::choice(order.non_urgent_flow, {"send", "send_capped", "contained"})});
+  settings.push_back({table + ".urgency_override", "", "What raising an order's urgency takes.",
+                      base::Setting::choice(order.urgency_override, {"free", "logged", "approval"})});
+  settings.push_back(
+      {table + ".pool_reuse", "", "Which connection of a pool is taken.",
+       base::Setting::choice(connection.pool_reuse, {"prefer", "keep_alive", "warm_preferred", "warm_only"})});
+  settings.push_back({table + ".optional_reconnects", "", "Reconnects that nothing waits for.",
+                      base::Setting::choice(connection.optional_reconnects, {"yes", "paced", "paused", "frozen"})});
   if (order.catch_up_cap) {
     settings.push_back({table + ".catch_up_cap", "multiple", "Of the scheduled rate.",
                         base::Setting::Real{&*order.catch_up_cap, 1, 100}});
@@ -85,7 +104,8 @@ std::vector<Condition> default_conditions() {
           {"past_cliff", yellow, kPastCliffWindows, kAtLeast, 2, 1, "windows", "Past the cliff, in a row"},
           only_rising({"ppr", yellow, kPpr, kAtLeast, 0.40, 0.35, "ratio", "Port pressure ratio while it rises"}),
           only_rising({"twr", yellow, kTwr, kAtLeast, 0.40, 0.35, "ratio", "TIME_WAIT ratio while it rises"}),
-          needs(kConnectEvents, {"ctl95", yellow, kConnectTimeRatio, kAtLeast, 3, 2, "GREEN medians", "CTL95"}),
+          peers_explain(
+              needs(kConnectEvents, {"ctl95", yellow, kConnectTimeRatio, kAtLeast, 3, 2, "GREEN medians", "CTL95"})),
           {"p_stress", orange, kStress, kAtLeast, 0.60, 0.45, "ratio", "P(port stress)"},
           of_burst(needs(kConnectEvents, {"cfr", orange, kFailureRate, kAtLeast, 0.02, 0.01, "ratio",
                                           "Burst: connect failure rate, all causes"})),
@@ -102,8 +122,8 @@ std::vector<Condition> default_conditions() {
           needs(kConnectEvents,
                 {"cfr_local", red, kLocalFailureRate, kAtLeast, 0.20, 0.10, "ratio", "Local connect failure rate"}),
           {"ppr", red, kPpr, kAtLeast, 0.95, 0.90, "ratio", "Port pressure ratio"},
-          needs(kConnectEvents, {"tail_blowout", red, kBlowoutWindows, kAtLeast, 5, 1, "windows",
-                                 "Windows in a row, at least ORANGE, with CTL95 or DSD95 blown out"}),
+          peers_explain(needs(kConnectEvents, {"tail_blowout", red, kBlowoutWindows, kAtLeast, 5, 1, "windows",
+                                               "Windows in a row, at least ORANGE, with CTL95 or DSD95 blown out"})),
           {"operator_hold", red, kOperatorHold, kAtLeast, 1, 1, "holds", "An operator holds the destination"},
           needs(kConnectEvents, {"since_local_failure", red, kSinceLocalFailure, kBelow, std::nullopt, 30, "s",
                                  "Since the last local failure"}),
@@ -175,11 +195,20 @@ std::vector<base::Setting> settings_of(Policy& policy) {
 }
 
 base::Result<void> check(const Policy& policy) {
+  if (policy.conditions.size() > kMostConditions) {
+    return base::fail(base::ErrorCode::kInvalidArgument, fmt::format("{} conditions", policy.conditions.size()),
+                      fmt::format("a policy has at most {}", kMostConditions));
+  }
   for (const Condition& condition : policy.conditions) {
-    if (!condition.enter) continue;
+    const auto key = key_of(condition);
     const bool is_high = condition.comparison == kAtLeast;
+    if (is_high && condition.leave <= 0) {
+      return base::fail(base::ErrorCode::kInvalidArgument,
+                        fmt::format("{}_leave = {}: the condition would never clear", key, condition.leave),
+                        fmt::format("{}_leave must be above 0", key));
+    }
+    if (!condition.enter) continue;
     if (is_high ? condition.leave <= *condition.enter : condition.leave >= *condition.enter) continue;
-    const auto key = fmt::format("control.{}.{}", name(condition.effect), condition.name);
     return base::fail(
         base::ErrorCode::kInvalidArgument,
         fmt::format("{} = {} and {}_leave = {} contradict each other", key, *condition.enter, key, condition.leave),
@@ -191,7 +220,8 @@ base::Result<void> check(const Policy& policy) {
 Parameters parameters_of(const Policy& policy, State state, double sustainable_per_s) {
   const StateParameters& row = policy.parameters[place(state)];
   Parameters parameters = row.parameters;
-  if (row.connect_rate_share) parameters.connection.connect_rate_per_s = *row.connect_rate_share * sustainable_per_s;
+  if (row.connect_rate_share && sustainable_per_s > 0)
+    parameters.connection.connect_rate_per_s = *row.connect_rate_share * sustainable_per_s;
   return parameters;
 }
 

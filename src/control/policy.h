@@ -63,8 +63,11 @@ struct Condition {
   std::string_view purpose;
   Group group = Group::kNone;
   bool only_rising = false;     ///< counts only while the signal rises against its mean of 10 s
+  bool peers_explain = false;   ///< takes no part in the order group's state while only peers fail connects
   std::string_view needs = {};  ///< the source without which the row is off; empty: the census
 };
+
+inline constexpr std::size_t kMostConditions = 32;
 
 /// The conditions of control.md, in its order. Values are defaults.
 [[nodiscard]] std::vector<Condition> default_conditions();
@@ -95,11 +98,12 @@ struct Policy {
 /// Every setting of the policy, bound to `policy`: thresholds, dwell times, actions, modes.
 [[nodiscard]] std::vector<base::Setting> settings_of(Policy& policy);
 
-/// Errors: kInvalidArgument when thresholds contradict each other: a leave threshold on the wrong side of its enter
-/// threshold (it could never clear, or would flap).
+/// Errors: kInvalidArgument, with the key, when thresholds contradict each other: a leave threshold on the wrong side
+/// of its enter threshold, or one that no value clears; and when there are more rows than kMostConditions.
 [[nodiscard]] base::Result<void> check(const Policy& policy);
 
-/// What a state prescribes for a tuple that sustains `sustainable_per_s` connects.
+/// What a state prescribes for a tuple that sustains `sustainable_per_s` connects; 0 = not known: no rate is
+/// prescribed.
 [[nodiscard]] Parameters parameters_of(const Policy& policy, State state, double sustainable_per_s);
 
 /// What is to be obeyed when no window came for too long: connections as the stricter of the last state and YELLOW,

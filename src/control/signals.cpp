@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/signals.h"
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -102,21 +103,30 @@ void remember(TupleState& state, const WindowInput& window, const Policy& policy
   follow(state.mean_ppr, features.ppr, elapsed);
   follow(state.mean_twr, features.twr, elapsed);
 
-  if (const auto past = is_past_cliff(state, window, policy)) {
-    state.past_cliff_windows = *past ? state.past_cliff_windows + 1 : 0;
-  }
+  const bool is_past = is_past_cliff(state, window, policy).value_or(false);
+  state.past_cliff_windows = is_past ? state.past_cliff_windows + 1 : 0;
   const bool failed = state.guard_failure || (features.connects && features.connects->failed_local > 0);
   state.guard_failure = false;
   state.failure_windows = static_cast<std::uint8_t>((state.failure_windows << 1 | (failed ? 1 : 0)) & kLastFive);
   if (failed) state.last_local_failure = now;
-  const bool counts = state.state >= State::kOrange && is_blown_out(state, window, policy);
+  const bool counts =
+      state.orders.state >= State::kOrange && !is_peers_doing(state) && is_blown_out(state, window, policy);
   state.blowout_windows = counts ? state.blowout_windows + 1 : 0;
 
-  if (state.state == State::kGreen && !state.is_stale) {
+  if (state.whole.state == State::kGreen && !state.is_stale) {
     learn(state.connect_time, features.connect_time, policy);
     learn(state.send_delay, features.send_delay, policy);
     learn(state.port_search, features.port_search_time, policy);
   }
+}
+
+bool is_peers_doing(const TupleState& state) {
+  const telemetry::Features& features = state.last_input.features;
+  const auto has_local = [](const std::optional<telemetry::ConnectCounts>& counts) {
+    return counts && counts->failed_local > 0;
+  };
+  return state.has_peer_fault && !state.guard_failure && !has_local(features.connects) &&
+         !has_local(features.pooled_connects);
 }
 
 Signals signals_of(const TupleState& state, const Policy& policy, base::Instant now) {

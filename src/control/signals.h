@@ -28,6 +28,9 @@ class Signals {
 /// Folds a window into what the state remembers (runs, means, failures), before its signals are read.
 void remember(TupleState& state, const WindowInput& window, const Policy& policy, base::Instant now);
 
+/// Connects fail, and for reasons of the peers only: nothing that failures explain says anything about this host.
+[[nodiscard]] bool is_peers_doing(const TupleState& state);
+
 /// All signals as `state` has them after remember().
 [[nodiscard]] Signals signals_of(const TupleState& state, const Policy& policy, base::Instant now);
 

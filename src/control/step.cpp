@@ -27,6 +27,8 @@ struct Evaluation {
   Rows fires;
   Rows holds;
   Rows off;
+  std::array<Rows, 4> of_effect;  ///< the rows of each effect
+  Rows peers_explain;
   Signals signals;
 };
 
@@ -36,8 +38,10 @@ Evaluation evaluate(const TupleState& state, const Policy& policy, base::Instant
   Rows burst;
   for (std::size_t row = 0; row < policy.conditions.size(); ++row) {
     const Condition& condition = policy.conditions[row];
+    result.of_effect[static_cast<std::size_t>(condition.effect)].set(row);
+    result.peers_explain[row] = condition.peers_explain;
+    burst[row] = condition.group == Group::kBurst;
     const auto& value = result.signals[condition.signal];
-    if (condition.group == Group::kBurst) burst.set(row);
     if (!value) {
       result.off.set(row);
       continue;
@@ -54,21 +58,6 @@ Evaluation evaluate(const TupleState& state, const Policy& policy, base::Instant
 }
 
 constexpr Effect effect_of(State state) { return static_cast<Effect>(place(state) - 1); }
-
-bool has_effect(const Policy& policy, const Rows& rows, Effect effect) {
-  for (std::size_t row = 0; row < policy.conditions.size(); ++row) {
-    if (rows[row] && policy.conditions[row].effect == effect) return true;
-  }
-  return false;
-}
-
-/// The highest state that a row of `rows` asks for.
-State asked_for(const Policy& policy, const Rows& rows) {
-  for (const State state : {State::kRed, State::kOrange, State::kYellow}) {
-    if (has_effect(policy, rows, effect_of(state))) return state;
-  }
-  return State::kGreen;
-}
 
 void add_reasons(const Policy& policy, const Evaluation& evaluation, const Rows& rows, Effect effect,
                  Reasons& reasons) {
@@ -97,7 +86,7 @@ class Move {
         policy_(policy),
         now_(now),
         trigger_(trigger),
-        from_{state.state, state.is_stale},
+        from_{state.whole.state, state.is_stale},
         evaluation_(evaluate(state, policy, now)) {}
 
   void miss() {
@@ -105,7 +94,8 @@ class Move {
     if (state_.is_stale || state_.missed_windows < policy_.stale_after_windows) return;
     state_.is_stale = true;
     state_.stale_since = now_;
-    state_.clear_since.reset();
+    state_.whole.clear_since.reset();
+    state_.orders.clear_since.reset();
     Reasons reasons;
     reasons.add(missed_windows(Comparison::kAtLeast));
     record(reasons);
@@ -119,38 +109,27 @@ class Move {
   }
 
   void rise() {
-    const State target = asked_for(policy_, evaluation_.fires);
-    if (target > state_.state) {
-      enter(target);
+    if (raise(state_.whole, evaluation_.fires)) {
       note(FlapGuard::Direction::kUp);
       record(firing(policy_, evaluation_));
     }
-    follow_exemption();
+    raise(state_.orders, of_orders(evaluation_.fires));
   }
 
   void sink() {
-    if (state_.state == State::kGreen) return;
-    if (has_effect(policy_, evaluation_.holds, effect_of(state_.state))) {
-      state_.clear_since.reset();
-      return;
-    }
-    if (!state_.clear_since) state_.clear_since = now_;
-    const base::Nanoseconds calm = now_ - std::max(*state_.clear_since, state_.since);
-    if (calm < dwell()) return;
-    Reasons reasons;
-    reasons.add({"clear_for_s", Comparison::kAtLeast, seconds(calm), seconds(dwell())});
-    enter(calmer(state_.state));
-    if (state_.state != State::kGreen && !has_effect(policy_, evaluation_.holds, effect_of(state_.state))) {
-      state_.clear_since = now_;
-    }
+    lower(state_.orders, of_orders(evaluation_.holds));
+    const auto calm = lower(state_.whole, evaluation_.holds);
+    if (!calm) return;
     note(FlapGuard::Direction::kDown);
+    Reasons reasons;
+    reasons.add(*calm);
     record(reasons);
   }
 
   void follow_peer() {
-    if (has_effect(policy_, evaluation_.fires, Effect::kPeerFault)) state_.has_peer_fault = true;
+    if (any(evaluation_.fires, Effect::kPeerFault)) state_.has_peer_fault = true;
     if (!state_.has_peer_fault) return;
-    if (has_effect(policy_, evaluation_.holds, Effect::kPeerFault)) {
+    if (any(evaluation_.holds, Effect::kPeerFault)) {
       state_.peer_clear_since.reset();
       return;
     }
@@ -162,10 +141,10 @@ class Move {
 
   [[nodiscard]] Decision decision() const {
     Decision decision;
-    decision.standing = {state_.state, state_.is_stale};
-    decision.since = state_.is_stale ? state_.stale_since : state_.since;
+    decision.standing = {state_.whole.state, state_.is_stale};
+    decision.since = state_.is_stale ? state_.stale_since : state_.whole.since;
     decision.has_peer_fault = state_.has_peer_fault;
-    decision.order_state = order_state();
+    decision.order_state = state_.orders.state;
     decision.stress = evaluation_.signals.stress;
     decision.reasons = present_reasons();
     decision.transition = transition_;
@@ -177,20 +156,49 @@ class Move {
   }
 
  private:
-  [[nodiscard]] base::Nanoseconds dwell() const {
-    return policy_.minimum_dwell[place(state_.state)] * state_.flap.dwell_factor();
+  [[nodiscard]] base::Nanoseconds dwell(State state) const {
+    return policy_.minimum_dwell[place(state)] * state_.flap.dwell_factor();
+  }
+
+  [[nodiscard]] bool any(const Rows& rows, Effect effect) const {
+    return (rows & evaluation_.of_effect[static_cast<std::size_t>(effect)]).any();
+  }
+
+  /// Those of `rows` that count for the order group.
+  [[nodiscard]] Rows of_orders(const Rows& rows) const {
+    return is_peers_doing(state_) ? rows & ~evaluation_.peers_explain : rows;
+  }
+
+  /// Up at once, to the highest state that a row of `fires` asks for. True when that is a higher one.
+  bool raise(Level& level, const Rows& fires) const {
+    State target = State::kRed;
+    while (target != State::kGreen && !any(fires, effect_of(target))) target = calmer(target);
+    if (target == State::kGreen || target < level.state) return false;
+    level.clear_since.reset();
+    if (target == level.state) return false;
+    level = {target, now_, std::nullopt};
+    return true;
+  }
+
+  /// Down by one state, once no row of `holds` has held this one for its dwell time. Why, when it went down.
+  std::optional<Reason> lower(Level& level, const Rows& holds) const {
+    if (level.state == State::kGreen) return std::nullopt;
+    if (any(holds, effect_of(level.state))) {
+      level.clear_since.reset();
+      return std::nullopt;
+    }
+    if (!level.clear_since) level.clear_since = now_;
+    const base::Nanoseconds calm = now_ - *level.clear_since;
+    const base::Nanoseconds needed = dwell(level.state);
+    if (calm < needed) return std::nullopt;
+    level = {calmer(level.state), now_, std::nullopt};
+    if (level.state != State::kGreen && !any(holds, effect_of(level.state))) level.clear_since = now_;
+    return Reason{"clear_for_s", Comparison::kAtLeast, seconds(calm), seconds(needed)};
   }
 
   [[nodiscard]] Reason missed_windows(Comparison comparison) const {
     return {"missed_windows", comparison, static_cast<double>(state_.missed_windows),
             static_cast<double>(policy_.stale_after_windows)};
-  }
-
-  void enter(State state) {
-    state_.state = state;
-    state_.since = now_;
-    state_.clear_since.reset();
-    state_.is_order_exempt = state == State::kOrange && is_peer_burst();
   }
 
   void note(FlapGuard::Direction direction) {
@@ -203,33 +211,7 @@ class Move {
     if (transition_) {
       for (const Reason& earlier : transition_->reasons) all.add(earlier);
     }
-    transition_ = Transition{from_, {state_.state, state_.is_stale}, trigger_, all};
-  }
-
-  /// ORANGE is asked for by nothing but a burst whose failures are all the peer's.
-  [[nodiscard]] bool is_peer_burst() const {
-    const auto& pooled = state_.last_input.features.pooled_connects;
-    if (!pooled || pooled->failed_local > 0 || pooled->failed_peer == 0 || state_.guard_failure) return false;
-    for (std::size_t row = 0; row < policy_.conditions.size(); ++row) {
-      const Condition& condition = policy_.conditions[row];
-      const bool counts = condition.effect == Effect::kOrange || condition.effect == Effect::kRed;
-      if (evaluation_.fires[row] && counts && condition.group != Group::kBurst) return false;
-    }
-    return has_effect(policy_, evaluation_.fires, Effect::kOrange);
-  }
-
-  /// The exemption ends with the first reason of another kind, and does not come back before ORANGE is left.
-  void follow_exemption() {
-    if (!state_.is_order_exempt) return;
-    const auto& pooled = state_.last_input.features.pooled_connects;
-    const bool is_burst_firing = has_effect(policy_, evaluation_.fires, Effect::kOrange);
-    const bool is_local = state_.guard_failure || (pooled && pooled->failed_local > 0);
-    if (is_local || (is_burst_firing && !is_peer_burst())) state_.is_order_exempt = false;
-  }
-
-  [[nodiscard]] State order_state() const {
-    if (!state_.is_order_exempt) return state_.state;
-    return has_effect(policy_, evaluation_.holds, Effect::kYellow) ? State::kYellow : State::kGreen;
+    transition_ = Transition{from_, {state_.whole.state, state_.is_stale}, trigger_, all};
   }
 
   [[nodiscard]] Reasons present_reasons() const {
@@ -238,11 +220,12 @@ class Move {
       reasons.add(missed_windows(Comparison::kAtLeast));
       return reasons;
     }
-    if (state_.state != State::kGreen) {
-      add_reasons(policy_, evaluation_, evaluation_.holds, effect_of(state_.state), reasons);
+    const Level& level = state_.whole;
+    if (level.state != State::kGreen) {
+      add_reasons(policy_, evaluation_, evaluation_.holds, effect_of(level.state), reasons);
       if (reasons.empty()) {
-        const auto calm = now_ - std::max(state_.clear_since.value_or(now_), state_.since);
-        reasons.add({"clear_for_s", Comparison::kBelow, seconds(calm), seconds(dwell())});
+        const auto calm = now_ - level.clear_since.value_or(now_);
+        reasons.add({"clear_for_s", Comparison::kBelow, seconds(calm), seconds(dwell(level.state))});
       }
     }
     if (state_.has_peer_fault) add_reasons(policy_, evaluation_, evaluation_.holds, Effect::kPeerFault, reasons);
@@ -251,10 +234,10 @@ class Move {
 
   void prescribe(Decision& decision) const {
     const double sustainable = state_.last_input.sustainable_per_s;
-    decision.stale = stale_parameters(policy_, state_.state, sustainable);
+    decision.stale = stale_parameters(policy_, state_.whole.state, sustainable);
     decision.detected = decision.stale;
     if (!state_.is_stale) {
-      decision.detected = parameters_of(policy_, state_.state, sustainable);
+      decision.detected = parameters_of(policy_, state_.whole.state, sustainable);
       decision.detected.order = parameters_of(policy_, decision.order_state, sustainable).order;
     }
     if (state_.has_peer_fault) {
@@ -297,10 +280,10 @@ Decision on_window(TupleState& state, const WindowInput& window, const Policy& p
   remember(state, window, policy, now);
   state.flap.calm(now, policy.flap_window);
   Move move(state, policy, now, Trigger::kWindow);
+  move.follow_peer();
   move.resume();
   move.rise();
   move.sink();
-  move.follow_peer();
   return move.decision();
 }
 
@@ -344,7 +327,7 @@ WindowInput window_input(const model::Outlook& outlook, const telemetry::PortPla
 }
 
 Step step(TupleState state, const Event& event, const Policy& policy, base::Instant now) {
-  if (state.last_window) now = std::max({now, *state.last_window, state.since});
+  state.latest = now = std::max(now, state.latest);
   Step result;
   if (const auto* window = std::get_if<WindowInput>(&event)) {
     result.decision = on_window(state, *window, policy, now);

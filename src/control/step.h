@@ -6,8 +6,10 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 #include "base/instant.h"
@@ -22,8 +24,6 @@
 
 namespace tidewaiter::control {
 
-inline constexpr std::size_t kMostConditions = 32;
-
 /// Why: a condition by name, its value and the threshold that it is compared with.
 struct Reason {
   std::string_view condition;
@@ -32,11 +32,23 @@ struct Reason {
   double threshold = 0;
 };
 
-/// A few reasons, without allocation.
+/// A few reasons, without allocation. Room for all is never written to nor copied, only what was added.
 class Reasons {
  public:
+  Reasons() {}  // NOLINT(modernize-use-equals-default): that of the union is deleted
+  Reasons(const Reasons& other) : size_(other.size_) {
+    std::uninitialized_copy(other.begin(), other.end(), reasons_.data());
+  }
+  Reasons& operator=(const Reasons& other) {
+    if (this == &other) return *this;
+    size_ = other.size_;
+    std::uninitialized_copy(other.begin(), other.end(), reasons_.data());
+    return *this;
+  }
+  ~Reasons() = default;
+
   void add(const Reason& reason) {
-    if (size_ < reasons_.size()) reasons_[size_++] = reason;
+    if (size_ < kMostConditions) std::construct_at(reasons_.data() + size_++, reason);
   }
   [[nodiscard]] const Reason* begin() const { return reasons_.data(); }
   [[nodiscard]] const Reason* end() const { return reasons_.data() + size_; }
@@ -44,7 +56,10 @@ class Reasons {
   [[nodiscard]] bool empty() const { return size_ == 0; }
 
  private:
-  std::array<Reason, kMostConditions> reasons_;
+  static_assert(std::is_trivially_copyable_v<Reason> && std::is_trivially_destructible_v<Reason>);
+  union {
+    std::array<Reason, kMostConditions> reasons_;
+  };
   std::size_t size_ = 0;
 };
 
@@ -71,24 +86,30 @@ enum class Guard : std::uint8_t { kLocalConnectFailure, kOperatorHold, kOperator
 
 using Event = std::variant<WindowInput, MissedWindow, Guard>;
 
-/// What the controller remembers of one tuple. A default one is GREEN and has seen nothing.
-struct TupleState {
+/// A state and the time that counts for its dwell.
+struct Level {
   State state = State::kGreen;
   base::Instant since{};
+  std::optional<base::Instant> clear_since;  ///< every condition of the state has been clear from here on
+};
+
+/// What the controller remembers of one tuple. A default one is GREEN and has seen nothing.
+struct TupleState {
+  Level whole;
+  Level orders;  ///< of the order group: without what peers explain; never above `whole`
+  base::Instant latest{};
   bool is_stale = false;
   base::Instant stale_since{};
-  std::optional<base::Instant> clear_since;  ///< every condition of the state has been clear from here on
 
   bool has_peer_fault = false;
   std::optional<base::Instant> peer_clear_since;
-  bool is_order_exempt = false;  ///< ORANGE by a burst of peer failures only
-  bool is_held = false;          ///< by an operator
+  bool is_held = false;  ///< by an operator
 
   std::uint64_t missed_windows = 0;
   std::uint32_t past_cliff_windows = 0;
-  std::uint32_t blowout_windows = 0;
-  std::uint8_t failure_windows = 0;  ///< bit i: a local failure i windows ago, last five
-  bool guard_failure = false;        ///< a local failure was reported since the last window
+  std::uint32_t blowout_windows = 0;  ///< in a row, by latencies that peers do not explain
+  std::uint8_t failure_windows = 0;   ///< bit i: a local failure i windows ago, last five
+  bool guard_failure = false;         ///< a local failure was reported since the last window
   std::optional<base::Instant> last_local_failure;
   std::optional<base::Instant> last_window;
   std::optional<double> mean_ppr;  ///< exponentially weighted, 10 s
@@ -127,9 +148,9 @@ struct Decision {
   Standing standing;
   base::Instant since{};  ///< of the standing
   bool has_peer_fault = false;
-  State order_state = State::kGreen;    ///< that the order group follows; differs for bursts of peer failures only
+  State order_state = State::kGreen;    ///< that the order group follows; lower while peers alone fail connects
   std::optional<model::Stress> stress;  ///< absent while no port ratio is known
-  Reasons reasons;                      ///< why the state is as it is; empty in GREEN
+  Reasons reasons;                      ///< why the state is as it is; empty in GREEN without peer fault
   std::optional<Transition> transition;
   Parameters detected;               ///< what state and conditions prescribe
   Parameters enforced;               ///< what is to be obeyed: detected where the group's mode is enforce

@@ -19,6 +19,7 @@ constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, Tcp
 // Kernels before 6.8 pass over the last one and list no bound idle socket.
 constexpr StateMask kConnectionsAndBound = kConnections | StateMask(TcpState::kBoundInactive);
 
+constexpr base::Nanoseconds kRememberListener = base::Seconds(125);
 constexpr KernelVersion kListsBoundIdle{6, 8, 0};
 constexpr const char* kBoundIdleField = "range.locked.bound";
 
@@ -151,6 +152,20 @@ base::Result<void> Census::look_at_queues(bool half_open_counted, telemetry::Lis
   return dump(request, waiting, sample.cost);
 }
 
+telemetry::PortSet Census::former_listeners(const telemetry::PortSet& listening, base::Instant now) {
+  listening.for_each([&](std::uint16_t port) { last_listening_[port] = now; });
+  telemetry::PortSet former;
+  for (auto entry = last_listening_.begin(); entry != last_listening_.end();) {
+    if (now - entry->second > kRememberListener) {
+      entry = last_listening_.erase(entry);
+      continue;
+    }
+    if (!listening.test(entry->first)) former.set(entry->first);
+    ++entry;
+  }
+  return former;
+}
+
 base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   telemetry::Sample sample;
   sample.at = now;
@@ -171,6 +186,7 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   telemetry::ListenerBuilder listeners;
   const DiagRequest listening{kListening, DiagExtension::kSocketMemory, {}, {}};
   if (auto done = dump(listening, listeners, sample.cost); !done) return tl::unexpected(done.error());
+  listeners.remember(former_listeners(listeners.listener_ports(), now.steady));
   if (is_full) listeners.expect_half_open();
 
   telemetry::CensusBuilder builder(*ports, listeners);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct LookOptions {
 [[nodiscard]] std::vector<base::Setting> settings_of(LookOptions& options);
 
 /// The census of one network namespace from sock_diag and /proc: tier 0, no privilege needed in the own namespace.
+/// Remembers from look to look who listened: the connections of a server that has closed its LISTEN socket are not taken
+/// for outbound ones for as long as the last of them can stay (two TIME_WAITs and a granule).
 /// Thread: one at a time.
 class Census {
  public:
@@ -56,8 +59,12 @@ class Census {
   [[nodiscard]] base::Result<void> look_at_queues(bool half_open_counted, telemetry::ListenerBuilder& listeners,
                                                   telemetry::Sample& sample);
 
+  /// The ports that listened within the last 125 s and do no more.
+  [[nodiscard]] telemetry::PortSet former_listeners(const telemetry::PortSet& listening, base::Instant now);
+
   NetworkNamespace namespace_;
   LookOptions options_;
+  std::unordered_map<std::uint16_t, base::Instant> last_listening_;
   std::optional<DiagSocket> socket_;
 };
 

@@ -204,7 +204,7 @@ Document transition_document(const TransitionView& transition, const AgentView& 
           {"trigger", control::name(transition.transition.trigger)},
           {"mode", modes_document(view.policy->modes)},
           {"enforced", is_enforced(view.policy->modes)},
-          {"reasons", reasons_document(transition.transition.reasons, subject, netns)}};
+          {"reasons", reasons_document(transition.transition.reasons, transition.cause, netns)}};
 }
 
 Document status_document(const AgentView& view, base::Instant now, const StatusOptions& options) {

@@ -26,8 +26,8 @@ struct StatusOptions {
 [[nodiscard]] Document window_document(const AgentView& view, const StatusOptions& options = {});
 
 /// Reasons, parameters and subjects as every document and the journal write them.
-[[nodiscard]] Document reasons_document(const control::Reasons& reasons,
-                                        const std::optional<telemetry::Tuple>& subject, const std::string& netns);
+[[nodiscard]] Document reasons_document(const control::Reasons& reasons, const std::optional<telemetry::Tuple>& subject,
+                                        const std::string& netns);
 [[nodiscard]] Document parameters_document(const control::Parameters& parameters);
 [[nodiscard]] Document subject_document(const telemetry::Tuple& tuple, const std::string& netns);
 [[nodiscard]] Document transition_document(const TransitionView& transition, const AgentView& view);

@@ -20,7 +20,7 @@ struct AgentCounters {
 };
 
 /// Everything of an agent in the Prometheus text format, as of `now`.
-[[nodiscard]] std::string agent_metrics(const AgentView& view, const AgentCounters& counters,
-                                        const SeriesLimit& series, base::Instant now);
+[[nodiscard]] std::string agent_metrics(const AgentView& view, const AgentCounters& counters, const SeriesLimit& series,
+                                        base::Instant now);
 
 }  // namespace tidewaiter::output

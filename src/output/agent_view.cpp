@@ -5,11 +5,12 @@ namespace tidewaiter::output {
 
 std::vector<TransitionView> transitions_of(const AgentView& view) {
   std::vector<TransitionView> transitions;
-  const auto add = [&](const std::optional<telemetry::Tuple>& subject, const std::optional<control::Transition>& one) {
-    if (one) transitions.push_back({view.at.wall, view.window, subject, *one});
-  };
-  for (const control::TupleDecision& tuple : view.round->tuples) add(tuple.tuple, tuple.decision.transition);
-  add(std::nullopt, view.round->host.transition);
+  for (const control::TupleDecision& tuple : view.round->tuples) {
+    const auto& transition = tuple.decision.transition;
+    if (transition) transitions.push_back({view.at.wall, view.window, tuple.tuple, tuple.tuple, *transition});
+  }
+  const control::HostDecision& host = view.round->host;
+  if (host.transition) transitions.push_back({view.at.wall, view.window, std::nullopt, host.subject, *host.transition});
   return transitions;
 }
 

@@ -60,7 +60,8 @@ struct AgentView {
 struct TransitionView {
   base::WallTime at{};
   std::uint64_t window = 0;
-  std::optional<telemetry::Tuple> subject;  ///< absent: the host
+  std::optional<telemetry::Tuple> subject;  ///< whose state; absent: the host
+  std::optional<telemetry::Tuple> cause;    ///< that the reasons are about
   control::Transition transition;
 };
 

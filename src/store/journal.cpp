@@ -92,7 +92,7 @@ base::Result<void> Journal::append(const Batch& batch, base::Moment now) {
     file_.reset();
     retry_at_ = now.steady;
   }
-  const bool was_suspended = !file_ && why_suspended_.context.size() > 0;
+  const bool was_suspended = !file_ && !why_suspended_.context.empty();
   if (!file_) {
     if (now.steady < retry_at_) return lose(batch, why_suspended_, now.steady);
     if (auto opened = open_file(now.wall, JournalFile::Check::kNever); !opened) {

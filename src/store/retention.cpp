@@ -28,15 +28,15 @@ std::vector<base::Setting> settings_of(RetentionOptions& options) {
   using std::chrono::hours;
   const base::Nanoseconds least = std::chrono::minutes(2);
   const base::Nanoseconds most = hours(24 * 3650);
-  return {{"journal.keep_windows", "", "how long every window is kept in the journal",
+  return {{"journal.keep_windows", "", "How long every window is kept in the journal.",
            Setting::Duration{&options.windows, least, most}},
-          {"journal.keep_10s", "", "how long the roll-ups of 10 s are kept",
+          {"journal.keep_10s", "", "How long the roll-ups of 10 s are kept.",
            Setting::Duration{&options.ten_seconds, least, most}},
-          {"journal.keep_60s", "", "how long the roll-ups of 60 s are kept",
+          {"journal.keep_60s", "", "How long the roll-ups of 60 s are kept.",
            Setting::Duration{&options.minutes, least, most}},
-          {"journal.keep_transitions", "", "how long changes of state are kept",
+          {"journal.keep_transitions", "", "How long changes of state are kept.",
            Setting::Duration{&options.transitions, least, most}},
-          {"journal.max_mib", "MiB", "size of the journal's file, beyond which the oldest windows are dropped",
+          {"journal.max_mib", "MiB", "Size of the journal's file, beyond which the oldest windows are dropped.",
            Setting::Whole{&options.max_mib, 8, 1'048'576}}};
 }
 
@@ -78,7 +78,7 @@ base::Result<void> Retention::apply_age(std::int64_t now_ns, const Needed& neede
 
 base::Result<bool> Retention::remove_oldest(std::size_t index, std::int64_t before_ns, const Needed& needed) {
   Table& table = tables_.at(index);
-  const auto found = table.oldest.step();
+  auto found = table.oldest.step();
   if (!found || !*found) return found;
   std::uint64_t key = 0;
   std::int64_t at_ns = 0;

@@ -79,6 +79,11 @@ void ListenerBuilder::on_row(const SocketRow& row) {
 
 void ListenerBuilder::on_restart() { *this = ListenerBuilder(); }
 
+void ListenerBuilder::remember(const PortSet& former) {
+  listener_ports_ |= former;
+  owned_ports_ |= former;
+}
+
 bool ListenerBuilder::has_waiting() const {
   return std::any_of(listeners_.begin(), listeners_.end(),
                      [](const auto& entry) { return entry.second.accept_queue > 0; });

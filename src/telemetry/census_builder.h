@@ -19,11 +19,15 @@ class ListenerBuilder final : public RowSink {
   void on_row(const SocketRow& row) override;
   void on_restart() override;
 
-  /// Ports that a LISTEN socket of any address or family owns.
+  /// Ports that a LISTEN socket of any address or family owns, or owned (remember()).
   [[nodiscard]] const PortSet& listener_ports() const { return listener_ports_; }
 
   /// Ports that a listener or a bound idle socket owns: connect() skips them for every destination.
   [[nodiscard]] const PortSet& owned_ports() const { return owned_ports_; }
+
+  /// Ports whose LISTEN socket has gone a while ago: what is left of their connections still is the server's side, and
+  /// still keeps connect() from the port. Call it when all LISTEN rows are in.
+  void remember(const PortSet& former);
 
   /// True when some accept queue is not empty.
   [[nodiscard]] bool has_waiting() const;

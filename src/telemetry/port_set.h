@@ -40,6 +40,21 @@ class PortSet {
     return *this;
   }
 
+  PortSet& operator|=(const PortSet& other) {
+    for (std::size_t word = 0; word < words_.size(); ++word) words_[word] |= other.words_[word];
+    return *this;
+  }
+
+  /// Calls visit(port) for every port, in ascending order.
+  template <class Visitor>
+  void for_each(Visitor&& visit) const {
+    for (std::uint32_t word = 0; word < words_.size(); ++word) {
+      for (std::uint64_t bits = words_[word]; bits != 0; bits &= bits - 1) {
+        visit(static_cast<std::uint16_t>(word * kWordBits + static_cast<std::uint32_t>(std::countr_zero(bits))));
+      }
+    }
+  }
+
   /// Bit b of word w is port 64 · w + b.
   [[nodiscard]] const Words& words() const { return words_; }
 

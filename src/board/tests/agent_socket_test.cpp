@@ -174,6 +174,7 @@ TEST(AgentSocket, greets_a_crowd_some_at_a_time) {
   auto socket = AgentSocket::listen({.path = directory.socket()}, writer);
   ASSERT_TRUE(socket);
   std::vector<base::FileDescriptor> crowd;
+  crowd.reserve(50);
   for (int i = 0; i < 50; ++i) crowd.push_back(connect_only(directory.socket()));
   socket->on_readable();
   EXPECT_LT(socket->clients(), 50U);

@@ -127,10 +127,8 @@ TEST(ParameterBlock, is_stale_at_once_when_closed) {
 TEST(ParameterBlock, tuple_keeps_its_slot_while_it_is_published) {
   auto writer = writer_of();
   const auto reader = reader_of(writer.descriptor());
-  const auto publish = [&](std::vector<std::uint32_t> numbers) {
-    std::vector<tw_record> tuples;
-    for (const auto number : numbers) tuples.push_back(record_of(tuple_of(number), number));
-    writer.publish(kHost, tuples, at(Seconds(5)));
+  const auto publish = [&](const std::vector<std::uint32_t>& numbers) {
+    writer.publish(kHost, records_of(numbers), at(Seconds(5)));
   };
   publish({1, 2, 3});
   const auto third = reader.find(tuple_of(3));
@@ -176,6 +174,13 @@ TEST(ParameterBlock, counts_the_tuples_beyond_its_capacity) {
   EXPECT_FALSE(reader.find(tuple_of(1)));
   writer.publish(kHost, {}, at(Seconds(5)));
   EXPECT_EQ(reader.header().omitted, 0U);
+}
+
+TEST(ParameterBlock, finds_no_tuple_for_the_empty_key) {
+  auto writer = writer_of();
+  const auto reader = reader_of(writer.descriptor());
+  writer.publish(kHost, {}, at(Seconds(5)));
+  EXPECT_FALSE(reader.find(tw_tuple{}));
 }
 
 TEST(ParameterBlock, read_of_a_slot_that_does_not_exist_is_absent) {

@@ -26,9 +26,7 @@ class ReaderInC : public testing::Test {
   }
 
   void publish(const std::vector<std::uint32_t>& numbers) {
-    std::vector<tw_record> tuples;
-    for (const auto n : numbers) tuples.push_back(record_of(tuple_of(n), n));
-    writer_.publish(record_of({}, 3), tuples, base::Instant(base::Nanoseconds(kNowNs)));
+    writer_.publish(record_of({}, 3), records_of(numbers), base::Instant(base::Nanoseconds(kNowNs)));
   }
 
   template <class Work>

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <limits>
+#include <vector>
 
 #include "board/parameter_block_reader.h"
 #include "board/parameter_block_writer.h"
@@ -55,6 +56,14 @@ inline tw_record record_of(const tw_tuple& key, std::uint64_t version) {
   record.enforced = parameters_of(version + 1);
   record.stale = parameters_of(version + 2);
   return record;
+}
+
+/// A record of each numbered tuple; its number is its version.
+inline std::vector<tw_record> records_of(const std::vector<std::uint32_t>& numbers) {
+  std::vector<tw_record> records;
+  records.reserve(numbers.size());
+  for (const std::uint32_t number : numbers) records.push_back(record_of(tuple_of(number), number));
+  return records;
 }
 
 inline bool is_same(const tw_record& left, const tw_record& right) { return words_of(left) == words_of(right); }

@@ -254,15 +254,16 @@ TEST_F(HttpServerTest, answers_within_two_seconds_among_500_clients_of_which_200
 }
 
 TEST_F(HttpServerTest, clients_that_do_not_read_are_in_nobodys_way) {
-  start();
+  Patience patience;
+  patience.answer = base::Seconds(100);
+  start(patience);
   std::vector<base::FileDescriptor> clients;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 8; ++i) {  // more than there are workers
     clients.push_back(connect_to(port_, 4096));
     send_text(clients.back(), "GET /big HTTP/1.1\r\n" + kHost + "\r\n");
   }
-  const base::Stopwatch stopwatch;
-  ASSERT_TRUE(HttpClient::get(url_ + "/healthz", base::Seconds(5)));
-  EXPECT_LT(stopwatch.elapsed(), base::Seconds(2));
+  ASSERT_TRUE(HttpClient::get(url_ + "/healthz", base::Seconds(20)));
+  EXPECT_EQ(server_.counters().timed_out, 0U);
 }
 
 TEST_F(HttpServerTest, stops_only_after_the_handlers_that_run) {
