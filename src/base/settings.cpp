@@ -71,7 +71,8 @@ std::string known_beside(std::string_view key, std::span<const Setting> settings
   std::string_view last;
   for (const Setting& setting : settings) {
     const std::string_view table = table_of(setting.key);
-    if (!table.empty() && table == table_of(key)) names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(setting.key));
+    if (!table.empty() && table == table_of(key))
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(setting.key));
     if (table != last && !table.empty()) tables += fmt::format("{}[{}]", tables.empty() ? "" : ", ", table);
     last = table;
   }

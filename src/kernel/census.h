@@ -37,9 +37,9 @@ struct LookOptions {
 [[nodiscard]] std::vector<base::Setting> settings_of(LookOptions& options);
 
 /// The census of one network namespace from sock_diag and /proc: tier 0, no privilege needed in the own namespace.
-/// Remembers from look to look who listened: the connections of a server that has closed its LISTEN socket are not taken
-/// for outbound ones for as long as the last of them can stay (two TIME_WAITs and a granule).
-/// Thread: one at a time.
+/// Remembers from look to look who listened: the connections of a server that has closed its LISTEN socket are not
+/// taken for outbound ones for as long as the last of them can stay (two TIME_WAITs and a granule). Thread: one at a
+/// time.
 class Census {
  public:
   explicit Census(NetworkNamespace network_namespace, LookOptions options = {})

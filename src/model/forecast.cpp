@@ -28,19 +28,22 @@ class Walk {
     note(0, 0);
   }
 
-  /// Arrivals and returns are spread over the slot, releases come at its end.
-  void advance(std::size_t slot, const ParityCounts& released) {
+  /// Slots `first` to before `end`: arrivals and returns are spread over them, releases come at their end. One side of
+  /// balanced_from().
+  void advance(std::size_t first, std::size_t end, const ParityCounts& released) {
     const ParityCounts before = free_;
+    const auto slots = static_cast<double>(end - first);
     // From the age of reuse on every close gives back what an arrival takes; only growth is left.
-    const double needed = slot >= balanced_from_ ? growth_ : arrivals_ - returns_;
+    const double needed = slots * (first >= balanced_from_ ? growth_ : arrivals_ - returns_);
     const double from_preferred = std::min(needed, free_.preferred);
     free_.preferred -= from_preferred;
     free_.other -= std::min(needed - from_preferred, free_.other);
-    note_within(slot, before, needed);
+    note_within(first, slots, before, needed);
     free_.preferred += released.preferred;
     free_.other += released.other;
   }
 
+  [[nodiscard]] std::size_t balanced_from() const { return balanced_from_; }
   [[nodiscard]] const ParityCounts& free() const { return free_; }
   [[nodiscard]] double threshold() const { return threshold_; }
   std::optional<base::Nanoseconds> time_to_cliff;
@@ -55,16 +58,16 @@ class Walk {
     if (!time_to_exhaustion && free_.total() <= 0) time_to_exhaustion = at;
   }
 
-  /// The crossing inside the slot: where the straight line of consumption meets the level.
-  void note_within(std::size_t slot, const ParityCounts& before, double needed) {
+  /// The crossing inside the slots: where the straight line of consumption meets the level.
+  void note_within(std::size_t first, double slots, const ParityCounts& before, double needed) {
     if (needed <= 0) return;
     if (!time_to_cliff && is_past_cliff()) {
-      const double within = std::clamp((before.preferred - threshold_) / needed, 0.0, 1.0);
-      time_to_cliff = to_duration((static_cast<double>(slot) + within) * kSlotSeconds);
+      const double within = slots * std::clamp((before.preferred - threshold_) / needed, 0.0, 1.0);
+      time_to_cliff = to_duration((static_cast<double>(first) + within) * kSlotSeconds);
     }
     if (!time_to_exhaustion && free_.total() <= 0) {
-      const double within = std::clamp(before.total() / needed, 0.0, 1.0);
-      time_to_exhaustion = to_duration((static_cast<double>(slot) + within) * kSlotSeconds);
+      const double within = slots * std::clamp(before.total() / needed, 0.0, 1.0);
+      time_to_exhaustion = to_duration((static_cast<double>(first) + within) * kSlotSeconds);
     }
   }
 
@@ -93,10 +96,19 @@ Forecast forecast(const ParityCounts& free_now, const ReleaseSchedule& releases,
   result.free_by_second.reserve(61);
   result.free_by_second.push_back(free_now);
   const auto& slots = releases.slots();
-  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-    walk.advance(slot, slots[slot]);
-    if ((slot + 1) % kSlotsPerSecond == 0 && result.free_by_second.size() <= 60)
-      result.free_by_second.push_back(walk.free());
+  // Nothing changes its course between two releases: most slots need no step of their own.
+  std::size_t first = 0;
+  std::size_t next_second = kSlotsPerSecond;
+  for (std::size_t end = 1; end <= slots.size(); ++end) {
+    const ParityCounts& released = slots[end - 1];
+    const bool is_turn =
+        released.total() > 0 || end == next_second || end == walk.balanced_from() || end == slots.size();
+    if (!is_turn) continue;
+    walk.advance(first, end, released);
+    first = end;
+    if (end != next_second) continue;
+    next_second += kSlotsPerSecond;
+    if (result.free_by_second.size() <= 60) result.free_by_second.push_back(walk.free());
   }
   result.time_to_cliff = walk.time_to_cliff;
   result.time_to_exhaustion = walk.time_to_exhaustion;

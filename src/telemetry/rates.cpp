@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/rates.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "telemetry/pressure.h"
 
 namespace tidewaiter::telemetry {
 namespace {
-
-std::vector<const PortUse*> by_port(const TupleSample& sample) {
-  std::vector<const PortUse*> ports;
-  ports.reserve(sample.ports.size());
-  for (const PortUse& use : sample.ports) ports.push_back(&use);
-  std::sort(ports.begin(), ports.end(),
-            [](const PortUse* left, const PortUse* right) { return left->port < right->port; });
-  return ports;
-}
 
 /// One port at both looks; either may be null, not both.
 void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
@@ -43,30 +33,38 @@ double PortFlow::growth_per_s() const {
 }
 
 PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed) {
+  PortPlaces places;
+  return flow_between(before, after, elapsed, places);
+}
+
+PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed,
+                      PortPlaces& places) {
   PortFlow flow;
   flow.elapsed = elapsed;
   flow.live = after.counts.live;
-  const auto old_ports = by_port(before);
-  const auto new_ports = by_port(after);
-  auto old_use = old_ports.begin();
-  auto new_use = new_ports.begin();
-  while (old_use != old_ports.end() || new_use != new_ports.end()) {
-    const bool take_old =
-        new_use == new_ports.end() || (old_use != old_ports.end() && (*old_use)->port <= (*new_use)->port);
-    const bool take_new =
-        old_use == old_ports.end() || (new_use != new_ports.end() && (*new_use)->port <= (*old_use)->port);
-    add_port(take_old ? *old_use : nullptr, take_new ? *new_use : nullptr, flow);
-    if (take_old) ++old_use;
-    if (take_new) ++new_use;
+  places.resize(PortSet::kPorts);
+  std::uint32_t next = 0;
+  for (const PortUse& use : before.ports) places[use.port] = ++next;  // 0: not there
+  for (const PortUse& use : after.ports) {
+    std::uint32_t& place = places[use.port];
+    add_port(place == 0 ? nullptr : &before.ports[place - 1], &use, flow);
+    place = 0;
+  }
+  for (const PortUse& use : before.ports) {
+    std::uint32_t& place = places[use.port];
+    if (place != 0) add_port(&use, nullptr, flow);
+    place = 0;
   }
   return flow;
 }
 
 std::vector<base::Setting> DemandEstimator::settings_of(Options& options) {
-  return {{"demand.fast", "", "Time constant of the rate that notices a rise.",
-           base::Setting::Duration{&options.fast, base::Milliseconds(100), base::Seconds(3600)}},
-          {"demand.slow", "", "Time constant of the rate that counts; it begins anew when the fast one rises above it by more than chance.",
-           base::Setting::Duration{&options.slow, base::Milliseconds(100), base::Seconds(3600)}}};
+  return {
+      {"demand.fast", "", "Time constant of the rate that notices a rise.",
+       base::Setting::Duration{&options.fast, base::Milliseconds(100), base::Seconds(3600)}},
+      {"demand.slow", "",
+       "Time constant of the rate that counts; it begins anew when the fast one rises above it by more than chance.",
+       base::Setting::Duration{&options.slow, base::Milliseconds(100), base::Seconds(3600)}}};
 }
 
 void DemandEstimator::update(double offered, base::Nanoseconds elapsed) {
@@ -102,7 +100,7 @@ void DemandTracker::observe(const Sample& before, const Sample& after) {
     const auto known = tuples_.find(tuple.tuple);
     TupleDemand demand = known != tuples_.end() ? known->second : TupleDemand{{}, DemandEstimator(options_)};
     if (known == tuples_.end() && has_history_) demand.offered.update(0, 10 * options_.slow);
-    demand.flow = flow_between(was_there ? *earlier : nothing, tuple, elapsed);
+    demand.flow = flow_between(was_there ? *earlier : nothing, tuple, elapsed, places_);
     const bool is_hidden = pressure_of(tuple, after.plan).free == 0;
     const double rate = demand.flow.per_second(demand.flow.opened);
     if (!is_hidden || rate > demand.offered.per_second().value_or(0))

@@ -33,11 +33,16 @@ struct PortFlow {
 /// Compares two looks at one tuple. `before` may be empty (a tuple seen for the first time). `elapsed` > 0.
 [[nodiscard]] PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed);
 
-/// Offered load of one tuple in connects per second: an exponentially weighted slow rate that begins anew when a fast one
-/// rises above it by more than chance. So a jump is followed at once and then averaged from the jump on, a burst is
+/// Where a port stands in a list, by its number: 256 KB that many comparisons share. Empty or all 0 between them.
+using PortPlaces = std::vector<std::uint32_t>;
+[[nodiscard]] PortFlow flow_between(const TupleSample& before, const TupleSample& after, base::Nanoseconds elapsed,
+                                    PortPlaces& places);
+
+/// Offered load of one tuple in connects per second: an exponentially weighted slow rate that begins anew when a fast
+/// one rises above it by more than chance. So a jump is followed at once and then averaged from the jump on, a burst is
 /// remembered while it fades, and a steady load is not overstated (the larger of two rates would, by a tenth at 30/s,
-/// which makes a controller near its threshold cycle). What we refused ourselves or hold queued is offered too; leaving it
-/// out would look like relief.
+/// which makes a controller near its threshold cycle). What we refused ourselves or hold queued is offered too; leaving
+/// it out would look like relief.
 class DemandEstimator {
  public:
   struct Options {
@@ -93,6 +98,7 @@ class DemandTracker {
  private:
   DemandEstimator::Options options_;
   std::unordered_map<Tuple, TupleDemand> tuples_;
+  PortPlaces places_;
   bool has_history_ = false;
 };
 

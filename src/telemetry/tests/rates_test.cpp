@@ -47,6 +47,19 @@ TEST(PortFlow, compares_unsorted_looks_port_by_port) {
   expect_flow(with({live(9, 1), live(3, 2), time_wait(5, 3)}), with({live(7, 4), live(3, 2), live(5, 6)}), 2, 0, 1);
 }
 
+TEST(PortFlow, comparison_leaves_nothing_behind_for_the_next) {
+  PortPlaces places;
+  const auto first = with({live(1, 1), live(2, 2), time_wait(3, 3)});
+  const auto second = with({live(2, 2), time_wait(3, 9), live(4, 4)});
+  for (int i = 0; i < 2; ++i) {
+    const PortFlow flow = flow_between(first, second, Seconds(1), places);
+    EXPECT_EQ(flow.opened, 2U);
+    EXPECT_EQ(flow.closed_to_time_wait, 1U);
+    EXPECT_EQ(flow.closed_free, 1U);
+  }
+  EXPECT_EQ(flow_between(with({}), with({live(1, 1)}), Seconds(1), places).opened, 1U);
+}
+
 TEST(PortFlow, speaks_per_second) {
   PortFlow flow = flow_between(with({}), with({live(1, 1), live(2, 2)}), Milliseconds(500));
   EXPECT_DOUBLE_EQ(flow.per_second(flow.opened), 4.0);
