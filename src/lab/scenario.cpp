@@ -24,6 +24,7 @@ base::Result<Scenario> find_scenario(std::string_view name) {
                                   [name](const Scenario& scenario) { return scenario.name == name; });
   if (found != kScenarios.end()) return *found;
   std::vector<std::string_view> names;
+  names.reserve(kScenarios.size());
   for (const Scenario& scenario : kScenarios) names.push_back(scenario.name);
   return base::fail(base::ErrorCode::kInvalidArgument, fmt::format("no scenario is called '{}'", name),
                     fmt::format("the scenarios are {}; or all", fmt::join(names, ", ")));

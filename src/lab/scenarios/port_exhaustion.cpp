@@ -139,7 +139,7 @@ base::Result<void> run(Context& context) {
   context.tell("churn",
                fmt::format("a client connects {:.0f} times a second, {} times what lasts; by arithmetic the even "
                            "ports end after {:.0f} s, all of them after {:.0f} s",
-                           rate, kOverload, kPorts / 2 / rate, kPorts / rate));
+                           rate, kOverload, kPorts / (2 * rate), kPorts / rate));
   auto client = ChurnClient::start(stage->topology().client(),
                                    {.server = stage->destination(), .seed = context.seed(), .load = constant(rate)});
   if (!client) return tl::unexpected(client.error());
