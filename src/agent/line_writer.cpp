@@ -21,9 +21,10 @@ LineWriter::Outcome LineWriter::write(std::string_view line, const std::atomic<b
   std::size_t written = 0;
   while (written < text.size()) {
     pollfd wait{descriptor_, POLLOUT, 0};
-    const int ready = poll(&wait, 1, kPatienceMs);
+    const int ready = poll(&wait, 1, has_given_up_ ? 0 : kPatienceMs);
     if (ready == 0 || (ready < 0 && errno == EINTR)) {
       if (!is_stopping) continue;
+      has_given_up_ = true;
       is_broken_ = is_broken_ || written > 0;
       return Outcome::kAbandoned;
     }

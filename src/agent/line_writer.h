@@ -15,11 +15,13 @@ class LineWriter {
   explicit LineWriter(int descriptor) : descriptor_(descriptor) {}
 
   /// The whole of `line`, or kAbandoned when the reader does not read and `is_stopping` was set meanwhile, or kClosed
-  /// when there is no reader any more. After an abandoned line the next one begins on a new line.
+  /// when there is no reader any more. Once a line was abandoned, later ones do not wait at all. After an abandoned
+  /// line the next one begins on a new line.
   [[nodiscard]] Outcome write(std::string_view line, const std::atomic<bool>& is_stopping);
 
  private:
   int descriptor_;
+  bool has_given_up_ = false;
   bool is_broken_ = false;  ///< the last line was abandoned in its middle
 };
 
