@@ -41,9 +41,10 @@ tw_parameters board_parameters(const control::Parameters& parameters) {
   result.catch_up_cap = or_absent(order.catch_up_cap);
   result.retry_rate_per_s = or_absent(connection.retry_rate_per_s);
   result.connect_rate_per_s = or_absent(connection.connect_rate_per_s);
-  result.launch_jitter_max_ms = static_cast<std::uint32_t>(order.launch_jitter_max.count());
+  result.launch_jitter_max_ms =
+      static_cast<std::uint32_t>(std::chrono::duration_cast<base::Milliseconds>(order.launch_jitter_max).count());
   result.retry_burst = static_cast<std::uint32_t>(std::lround(connection.retry_burst.value_or(0)));
-  result.max_new_connects = connection.max_new_connects;
+  result.max_new_connects = static_cast<std::uint32_t>(connection.max_new_connects);
   result.pool_reuse = static_cast<std::uint8_t>(connection.pool_reuse);
   result.optional_reconnects = static_cast<std::uint8_t>(connection.optional_reconnects);
   result.non_urgent_flow = static_cast<std::uint8_t>(order.non_urgent_flow);

@@ -23,7 +23,7 @@ enum class UrgencyOverride : std::uint8_t { kFree, kLogged, kApproval };
 /// The order group: what a state asks of child orders. Absent = the desk's own parameter ("legacy").
 struct OrderParameters {
   double clip_scale = 1.0;                  ///< fraction of the child's size
-  base::Milliseconds launch_jitter_max{0};  ///< full jitter, only where a new connection is needed
+  base::Nanoseconds launch_jitter_max{0};  ///< full jitter, only where a new connection is needed
   std::optional<double> catch_up_cap;       ///< multiple of the scheduled rate
   NonUrgentFlow non_urgent_flow = NonUrgentFlow::kSend;
   UrgencyOverride urgency_override = UrgencyOverride::kFree;
@@ -35,7 +35,7 @@ struct OrderParameters {
 struct ConnectionParameters {
   std::optional<double> retry_rate_per_s;
   std::optional<double> retry_burst;
-  std::uint32_t max_new_connects = 64;       ///< in flight
+  std::uint64_t max_new_connects = 64;       ///< in flight
   std::optional<double> connect_rate_per_s;  ///< new connects
   PoolReuse pool_reuse = PoolReuse::kPrefer;
   OptionalReconnects optional_reconnects = OptionalReconnects::kYes;

@@ -57,6 +57,10 @@ void add_actions(const std::string& table, StateParameters& row, std::vector<bas
   ConnectionParameters& connection = row.parameters.connection;
   settings.push_back(
       {table + ".clip_scale", "fraction", "Child size.", base::Setting::Real{&order.clip_scale, 0.01, 1}});
+  settings.push_back({table + ".launch_jitter_max", "", "Full jitter of launches that need a new connection.",
+                      base::Setting::Duration{&order.launch_jitter_max, base::Nanoseconds(0), base::Seconds(10)}});
+  settings.push_back({table + ".max_new_connects", "connects", "In flight per destination.",
+                      base::Setting::Whole{&connection.max_new_connects, 1, 100'000}});
   settings.push_back({table + ".non_urgent_flow", "", "What becomes of flow that can wait.",
                       base::Setting::choice(order.non_urgent_flow, {"send", "send_capped", "contained"})});
   settings.push_back({table + ".urgency_override", "", "What raising an order's urgency takes.",

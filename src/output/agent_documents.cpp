@@ -180,7 +180,7 @@ Document parameters_document(const control::Parameters& parameters) {
   const auto& order = parameters.order;
   const auto& connection = parameters.connection;
   return {{"clip_scale", order.clip_scale},
-          {"launch_jitter_max_ms", order.launch_jitter_max.count()},
+          {"launch_jitter_max_ms", milliseconds(order.launch_jitter_max)},
           {"catch_up_cap", known(order.catch_up_cap)},
           {"retry_rate_per_s", known(connection.retry_rate_per_s)},
           {"retry_burst", known(connection.retry_burst)},

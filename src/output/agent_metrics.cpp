@@ -52,11 +52,11 @@ void add_parameters(Exposition& exposition, const char* kind, const control::Par
     exposition.add("tidewaiter_parameter", {{"name", name}, {"kind", kind}}, value);
   };
   add("clip_scale", parameters.order.clip_scale);
-  add("launch_jitter_max_ms", static_cast<double>(parameters.order.launch_jitter_max.count()));
+  add("launch_jitter_max_ms", std::chrono::duration<double, std::milli>(parameters.order.launch_jitter_max).count());
   add("catch_up_cap", parameters.order.catch_up_cap);
   add("retry_rate_per_s", parameters.connection.retry_rate_per_s);
   add("retry_burst", parameters.connection.retry_burst);
-  add("max_new_connects", parameters.connection.max_new_connects);
+  add("max_new_connects", static_cast<double>(parameters.connection.max_new_connects));
   add("connect_rate_per_s", parameters.connection.connect_rate_per_s);
 }
 
