@@ -51,8 +51,8 @@ std::string boot_id() {
 std::vector<output::Source> sources() {
   return {{"sock_diag", 0, true, ""},
           {"proc", 0, true, ""},
-          {"bpf_state", 1, false, "not in this version"},
-          {"application_events", 2, false, "not in this version"}};
+          {"bpf_state", 1, false, "a later version of tidewaiter"},
+          {"application_events", 2, false, "a later version of tidewaiter"}};
 }
 
 std::shared_ptr<const Setup> setup_of(const Options& options, base::Moment now) {

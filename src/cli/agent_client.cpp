@@ -9,22 +9,28 @@
 
 namespace tidewaiter::cli {
 
-std::string agent_url(const std::string& url, const std::string& state_directory) {
+base::Result<std::string> agent_url(const std::string& url, const std::string& state_directory) {
   std::string base = url;
   if (base.empty()) {
-    const std::string directory = state_directory.empty() ? agent::default_state_directory() : state_directory;
-    base = "http://" + agent::read_address(directory).value_or("127.0.0.1:9650");
+    const bool is_given = !state_directory.empty();
+    const auto address = agent::read_address(is_given ? state_directory : agent::default_state_directory());
+    if (!address && is_given) return tl::unexpected(address.error());
+    base = "http://" + address.value_or("127.0.0.1:9650");
   }
   while (base.ends_with('/')) base.pop_back();
   return base;
 }
 
-base::Result<output::Document> get_status(const std::string& url, base::Nanoseconds timeout) {
+base::Result<output::Document> get_status(const std::string& given_url, const std::string& state_directory,
+                                          base::Nanoseconds timeout) {
+  const auto found = agent_url(given_url, state_directory);
+  if (!found) return tl::unexpected(found.error());
+  const std::string& url = *found;
   auto reply = serve::HttpClient::get(url + "/api/v1/status", timeout);
   if (!reply) {
     if (reply.error().code == base::ErrorCode::kInvalidArgument) return tl::unexpected(reply.error());
     return base::fail(base::ErrorCode::kUnavailable,
-                      fmt::format("no agent answers at {}: {}", url, reply.error().message()),
+                      fmt::format("no agent answers at {}", url),
                       "start one with `tidewaiter run`, or name it with --url or --state-dir");
   }
   auto document = output::Document::parse(reply->body, nullptr, false);

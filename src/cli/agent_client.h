@@ -10,11 +10,13 @@
 namespace tidewaiter::cli {
 
 /// Where the agent answers: `url` where it is given ("http://127.0.0.1:9650"), else the address that an agent left in
-/// the state directory (the default one unless given), else the default address.
-[[nodiscard]] std::string agent_url(const std::string& url, const std::string& state_directory);
+/// the state directory. Only where neither is given, and the default directory has none, it is the default address.
+/// Errors: kUnavailable when the given directory has no address: another agent must not answer in its place.
+[[nodiscard]] base::Result<std::string> agent_url(const std::string& url, const std::string& state_directory);
 
-/// `GET url/api/v1/status`. Errors: kUnavailable when no agent answers, or it has no window yet; kMalformed when it is
-/// no status.
-[[nodiscard]] base::Result<output::Document> get_status(const std::string& url, base::Nanoseconds timeout);
+/// `GET …/api/v1/status` of the agent at agent_url(). Errors: its own; kUnavailable when no agent answers, or it has no
+/// window yet; kMalformed when it is no status.
+[[nodiscard]] base::Result<output::Document> get_status(const std::string& url, const std::string& state_directory,
+                                                        base::Nanoseconds timeout);
 
 }  // namespace tidewaiter::cli

@@ -62,7 +62,7 @@ class StatusCommand final : public Command {
     InterruptiblePause pause;
     while (true) {
       // Asked anew each time: an agent that starts meanwhile may leave its address only then.
-      const auto status = get_status(agent_url(arguments_.url, arguments_.state_directory), kPatience);
+      const auto status = get_status(arguments_.url, arguments_.state_directory, kPatience);
       const bool is_waiting = !arguments_.wait_state.empty();
       const bool is_there = status && (!is_waiting || status->value("state", "") == arguments_.wait_state);
       const base::Instant now = read_clocks().steady;

@@ -117,7 +117,7 @@ class TopCommand final : public Command {
       return report({base::ErrorCode::kUnavailable, 0, {"top needs a terminal"}, "use `tidewaiter status`"}, false);
     }
     // The first answer before the screen is taken, so that an error is an error line.
-    auto status = get_status(agent_url(arguments_.url, arguments_.state_directory), kPatience);
+    auto status = get_status(arguments_.url, arguments_.state_directory, kPatience);
     if (!status) return report(status.error(), false);
     watch(std::move(*status));
     return ExitCode::kFine;
@@ -136,7 +136,7 @@ class TopCommand final : public Command {
       const base::Instant now = read_clocks().steady;
       if (now - asked < kRefresh) continue;
       asked = now;
-      if (auto fresh = get_status(agent_url(arguments_.url, arguments_.state_directory), kPatience)) {
+      if (auto fresh = get_status(arguments_.url, arguments_.state_directory, kPatience)) {
         status = std::move(*fresh);
         heard = read_clocks().steady;
       }

@@ -307,6 +307,8 @@ WindowInput window_input(const model::Outlook& outlook, const telemetry::PortPla
   WindowInput window;
   window.features = features;
   if (!features.ppr) window.features.ppr = outlook.pressure.ppr;
+  // A range without a usable port has no ratio, and none is free: every connect fails.
+  if (plan.capacity() == 0) window.features.ppr = 1.0;
   if (!features.ppr_preferred) window.features.ppr_preferred = outlook.pressure.ppr_preferred;
   if (!features.twr) window.features.twr = outlook.pressure.twr;
   window.is_past_cliff = outlook.is_past_cliff;

@@ -78,6 +78,9 @@ void add_decision(Document& document, const control::TupleDecision* decided, con
     document["p_stress"] = nullptr;
     document["reasons"] = Document::array();
     add_connects(document, {});
+    document["critical"] = true;
+    document["flapping"] = false;
+    document["order_state"] = control::name(control::State::kGreen);
     return;
   }
   const control::Decision& decision = decided->decision;
@@ -146,7 +149,7 @@ Document absent_document(const AgentView& view) {
     absent[field] = "needs connect events (tier 1 or 2)";
   }
   absent["tuples.rbi"] = "needs retry events (tier 2)";
-  if (!view.round->host.p_stress) absent["p_stress"] = "no critical tuple is watched";
+  if (!view.round->host.p_stress) absent["p_stress"] = "no tuple uses a hundredth of its ports";
   return absent;
 }
 

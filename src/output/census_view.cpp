@@ -14,7 +14,10 @@ model::Outlook outlook_on(const telemetry::TupleSample& tuple, const telemetry::
   const telemetry::TupleDemand* known = demand == nullptr ? nullptr : demand->find(tuple.tuple);
   if (known == nullptr) return model::outlook_of(tuple, plan, std::nullopt, options);
   const telemetry::PortFlow& flow = known->flow;
-  auto outlook = model::outlook_of(tuple, plan, model::demand_of(flow, known->offered.per_second()), options);
+  // Without an estimate (a tuple that had no free port from the first look on) what was opened says nothing.
+  const auto offered = known->offered.per_second();
+  auto outlook =
+      model::outlook_of(tuple, plan, offered ? std::optional(model::demand_of(flow, offered)) : std::nullopt, options);
   outlook.opened_per_s = flow.per_second(flow.opened);
   outlook.closed_per_s = flow.per_second(flow.closed_to_time_wait + flow.closed_free);
   return outlook;

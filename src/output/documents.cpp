@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output/documents.h"
 
+#include <algorithm>
+
 #include "base/instant.h"
 
 namespace tidewaiter::output {
@@ -49,8 +51,14 @@ Document cost_document(const telemetry::LookCost& cost) {
 Document absent_document(const CensusView& view) {
   Document absent = Document::object();
   for (const auto& [field, reason] : view.sample->absent) absent[field] = reason;
-  const bool has_demand = !view.tuples.empty() && view.tuples.front().outlook.demand_per_s;
-  if (!has_demand) {
+  const auto has_demand = [](const TupleView& tuple) { return tuple.outlook.demand_per_s.has_value(); };
+  const bool is_compared = !view.tuples.empty() && view.tuples.front().outlook.opened_per_s;
+  if (is_compared && !std::all_of(view.tuples.begin(), view.tuples.end(), has_demand)) {
+    for (const char* field : {"demand_per_s", "time_to_cliff_s", "time_to_exhaustion_s"}) {
+      absent[field] = "of tuples that never had a free port: connects that fail leave no socket to count";
+    }
+  }
+  if (!is_compared) {
     for (const char* field :
          {"demand_per_s", "opened_per_s", "closed_per_s", "time_to_cliff_s", "time_to_exhaustion_s"}) {
       absent[field] = view.tuples.empty() ? "no tuple" : "one look";

@@ -8,6 +8,8 @@
 namespace tidewaiter::telemetry {
 namespace {
 
+constexpr base::Nanoseconds kRise = base::Milliseconds(1'500);  // of connects above the slow rate: no single burst
+
 /// One port at both looks; either may be null, not both.
 void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
   if (before != nullptr && after != nullptr && before->cookie == after->cookie) return;  // the same socket
@@ -74,8 +76,13 @@ void DemandEstimator::update(double offered, base::Nanoseconds elapsed) {
   // The variance of an exponentially weighted mean of Poisson counts is rate / (2 · time constant).
   const double slow = slow_.value();
   const double chance = 3.0 * std::sqrt(slow / (2.0 * std::chrono::duration<double>(options_.fast).count()));
-  if (fast_.value() <= slow + chance) return;
-  // From the fast rate, not from this window's: a burst of a single window is no demand yet.
+  if (fast_.value() <= slow + chance) {
+    risen_for_ = base::Nanoseconds(0);
+    return;
+  }
+  // A single burst, such as a pool that opens its connections, keeps the fast rate up for a while; demand goes on.
+  if (rate > slow) risen_for_ += elapsed;
+  if (risen_for_ < kRise) return;
   slow_ = {};
   slow_.add(fast_.value(), elapsed, options_.slow);
 }
