@@ -33,7 +33,8 @@ std::string_view kind_name(output::MetricKind kind) {
 
 std::string metrics_page() {
   std::string page = fmt::format(
-      "{}# Metrics\n\nIn the Prometheus text format: `tidewaiter census --prometheus`. A number that is not known has "
+      "{}# Metrics\n\nIn the Prometheus text format: `/metrics` of the agent, and `tidewaiter census --prometheus` "
+      "(the census's own). A number that is not known has "
       "no sample; "
       "it is never 0 instead. At most `--max-tuples` tuples have series of their own, the worst figures of the others "
       "are "

@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <fmt/format.h>
 #include <fstream>
@@ -107,6 +108,12 @@ class Recorder {
     keeper_.stop();
   }
 
+  /// Once it has stopped. Errors: the lines could not be written; a reader that went away is none.
+  [[nodiscard]] base::Result<void> outcome() const {
+    if (output_errno_ == 0) return {};
+    return base::fail_errno(output_errno_, "write to standard output");
+  }
+
  private:
   void keep(const Snapshot& snapshot) {
     const JournalRows rows = journal_rows(snapshot, tally_.series());
@@ -132,6 +139,11 @@ class Recorder {
         is_reader_gone_ = true;
         on_reader_gone_();
         return;
+      case LineWriter::Outcome::kFailed:
+        output_errno_ = errno;
+        is_reader_gone_ = true;
+        on_reader_gone_();
+        return;
     }
   }
 
@@ -141,6 +153,7 @@ class Recorder {
   Notice notice_;
   LineWriter lines_{STDOUT_FILENO};
   bool is_reader_gone_ = false;
+  std::atomic<int> output_errno_ = 0;
   std::atomic<std::uint64_t> lost_rows_ = 0;
   std::atomic<std::uint64_t> abandoned_lines_ = 0;
   Worker<SnapshotPointer> keeper_;
@@ -183,22 +196,24 @@ class Running {
     if (auto watched = loop_.watch(socket_->descriptor()); !watched) spdlog::warn("{}", watched.error().message());
     while (true) {
       const base::Instant now = read_clocks().steady;
-      observer_.note_skipped(pace_.skipped(due_, now));
+      skip(pace_.skipped(due_, now));
       due_ = pace_.next(due_, now);
       base::Instant wake = due_;
       if (options_.duration) wake = std::min(wake, started + *options_.duration);
       if (!wait_until(wake)) break;
       if (options_.duration && read_clocks().steady >= started + *options_.duration) break;
+      catch_up();
       static_cast<void>(pass());  // a missed window is told by its state
     }
     notify_service_manager("STOPPING=1");
   }
 
-  void stop() {
+  base::Result<void> stop() {
     block_.close_cleanly();
     socket_.reset();
     server_.stop();
     recorder_.stop();
+    return recorder_.outcome();
   }
 
  private:
@@ -241,17 +256,40 @@ class Running {
     tally_.note(snapshot);
     snapshot.observer.pass = wall.elapsed();
     if (pace_.note(cpu.elapsed())) {
-      tell_pace();
+      tell_pace(cpu.elapsed());
       block_.set_interval(pace_.interval());
       publish(snapshot);  // again: it has to hold for three of the new intervals
     }
-    snapshot.observer.interval = pace_.interval();
-    snapshot.observer.lost_events = recorder_.lost();
-    snapshots_.put(*window);
-    recorder_.take(*window);
+    record(*window);
     notice_.say(snapshot.observer.last_error);
     notify_service_manager("WATCHDOG=1");
     return {};
+  }
+
+  /// To whoever shows or keeps windows.
+  void record(const std::shared_ptr<Snapshot>& window) {
+    window->observer.interval = pace_.interval();
+    window->observer.lost_events = recorder_.lost();
+    snapshots_.put(window);
+    recorder_.take(window);
+  }
+
+  /// Windows that never began, because the last pass took too long.
+  void skip(std::uint64_t windows) {
+    if (windows == 0) return;
+    const auto stale = observer_.skip(windows, read_clocks());
+    if (stale == nullptr) return;
+    stale->window = next_window_++;
+    tally_.note(*stale);
+    record(stale);
+  }
+
+  /// Likewise, because the agent itself was stopped or had no processor while it waited.
+  void catch_up() {
+    const auto late = (read_clocks().steady - due_) / pace_.interval();
+    if (late <= 0) return;
+    skip(static_cast<std::uint64_t>(late));
+    due_ += late * pace_.interval();
   }
 
   /// A missed window says nothing about now: readers of the block go by its expiry.
@@ -259,8 +297,8 @@ class Running {
     if (!snapshot.is_missed) block_.publish(board_host(snapshot), board_tuples(snapshot), read_clocks().steady);
   }
 
-  void tell_pace() const {
-    spdlog::info("a pass costs more or less than its share: the interval is now {}",
+  void tell_pace(base::Nanoseconds cost) const {
+    spdlog::info("a pass costs {} of CPU time; the interval is now {}", base::humane_duration(cost),
                  base::format_duration(pace_.interval()));
   }
 
@@ -309,8 +347,7 @@ base::Result<void> run(const Options& options, const Announcements& announcement
                   std::move(*journal), std::move(*block));
   if (auto started = running.start(announcements); !started) return started;
   running.serve();
-  running.stop();
-  return {};
+  return running.stop();
 }
 
 }  // namespace tidewaiter::agent

@@ -36,8 +36,9 @@ struct Announcements {
 /// The agent: observes, decides, publishes, until it is told to stop. The calling thread is the observer; the journal,
 /// the lines and HTTP have threads of their own. SIGINT and SIGTERM are taken while it runs (blocked for the process).
 ///
-/// Errors, before the first window only: kUnavailable when the address, the state directory or the namespace cannot be
-/// had, kNotPermitted, kInvalidArgument. Later trouble is counted, logged once and told by the state.
+/// Errors: lines that could not be written; all others before the first window: kUnavailable when the address, the
+/// state directory or the namespace cannot be had, kNotPermitted, kInvalidArgument. Later trouble is counted, logged
+/// once and told by the state.
 [[nodiscard]] base::Result<void> run(const Options& options, const Announcements& announcements);
 
 }  // namespace tidewaiter::agent

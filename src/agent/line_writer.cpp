@@ -31,7 +31,8 @@ LineWriter::Outcome LineWriter::write(std::string_view line, const std::atomic<b
     // A pipe that is ready takes PIPE_BUF bytes without blocking.
     const std::size_t share = std::min<std::size_t>(text.size() - written, PIPE_BUF);
     const ssize_t count = ::write(descriptor_, text.data() + written, share);
-    if (count < 0 && errno != EINTR && errno != EAGAIN) return Outcome::kClosed;
+    if (count < 0 && errno == EPIPE) return Outcome::kClosed;
+    if (count < 0 && errno != EINTR && errno != EAGAIN) return Outcome::kFailed;
     if (count > 0) written += static_cast<std::size_t>(count);
   }
   is_broken_ = false;

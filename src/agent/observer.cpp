@@ -38,6 +38,19 @@ base::Result<std::shared_ptr<Snapshot>> Observer::window(base::Moment now) {
   return snapshot(decide(*last_look_, now.steady), now);
 }
 
+std::shared_ptr<Snapshot> Observer::skip(std::uint64_t windows, base::Moment now) {
+  missed_windows_ += windows;
+  if (!last_look_) return nullptr;
+  std::shared_ptr<Snapshot> stale;
+  for (std::uint64_t i = 0; i < std::min(windows, configuration_.policy.stale_after_windows); ++i) {
+    control::Round round = controller_.missed_window(now.steady);
+    if (!round.host.transition) continue;
+    stale = snapshot(std::move(round), now);
+    stale->is_missed = true;
+  }
+  return stale;
+}
+
 base::Result<telemetry::Sample> Observer::look(base::Moment now) {
   if (!census_.network_namespace().is_still_there()) {
     // Deleted and made again under the same name: watch the one that has the name now.

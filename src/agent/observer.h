@@ -26,8 +26,9 @@ class Observer {
   /// is STALE. Errors: only while there has been no window at all.
   [[nodiscard]] base::Result<std::shared_ptr<Snapshot>> window(base::Moment now);
 
-  /// Windows that were due and never began.
-  void note_skipped(std::uint64_t windows) { missed_windows_ += windows; }
+  /// Windows that were due and never began: the agent was stopped, or had no processor. What readers did meanwhile is
+  /// put on record: a round that ends STALE where they were many, else nothing.
+  [[nodiscard]] std::shared_ptr<Snapshot> skip(std::uint64_t windows, base::Moment now);
 
   [[nodiscard]] std::uint64_t windows() const { return windows_; }
   [[nodiscard]] std::uint64_t missed_windows() const { return missed_windows_; }

@@ -29,8 +29,7 @@ base::Result<output::Document> get_status(const std::string& given_url, const st
   auto reply = serve::HttpClient::get(url + "/api/v1/status", timeout);
   if (!reply) {
     if (reply.error().code == base::ErrorCode::kInvalidArgument) return tl::unexpected(reply.error());
-    return base::fail(base::ErrorCode::kUnavailable,
-                      fmt::format("no agent answers at {}", url),
+    return base::fail(base::ErrorCode::kUnavailable, fmt::format("no agent answers at {}", url),
                       "start one with `tidewaiter run`, or name it with --url or --state-dir");
   }
   auto document = output::Document::parse(reply->body, nullptr, false);

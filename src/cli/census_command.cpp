@@ -12,6 +12,7 @@
 #include "cli/configuration_file.h"
 #include "cli/pause.h"
 #include "cli/program.h"
+#include "cli/standard_output.h"
 #include "cli/terminal.h"
 #include "kernel/census.h"
 #include "kernel/host.h"
@@ -167,8 +168,7 @@ class CensusCommand final : public Command {
         text = output::census_table(view, style, options);
       }
     }
-    if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return {};
-    return base::fail_errno(errno, "write to standard output");
+    return write_standard_output(text);
   }
 
   static constexpr base::Nanoseconds kShortestPause = base::Milliseconds(10);

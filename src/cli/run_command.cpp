@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/configuration_file.h"
 #include "cli/program.h"
+#include "cli/standard_output.h"
 #include "serve/listen_address.h"
 
 namespace tidewaiter::cli {
@@ -106,8 +107,7 @@ class RunCommand final : public Command {
     auto options = read_arguments();
     if (!options) return tl::unexpected(options.error());
     if (arguments_.print_config) {
-      fmt::print("{}", base::to_toml(agent::settings_of(options->configuration)));
-      return {};
+      return write_standard_output(base::to_toml(agent::settings_of(options->configuration)));
     }
     log_to_standard_error();
     keep_memory_small();

@@ -11,6 +11,7 @@
 #include "cli/configuration_file.h"
 #include "cli/pause.h"
 #include "cli/program.h"
+#include "cli/standard_output.h"
 #include "cli/terminal.h"
 #include "output/status_screen.h"
 
@@ -68,20 +69,17 @@ class StatusCommand final : public Command {
       const base::Instant now = read_clocks().steady;
       if (is_there || !is_waiting || now >= until || !pause.until(std::min(now + kPollEvery, until))) {
         if (!status) return report(status.error(), wants_json());
-        show(*status);
+        if (auto shown = write_standard_output(text_of(*status)); !shown) return report(shown.error(), false);
         return is_there ? ExitCode::kFine : ExitCode::kNotFine;
       }
     }
   }
 
  private:
-  void show(const output::Document& status) const {
-    if (arguments_.json) {
-      fmt::print("{}\n", status.dump());
-      return;
-    }
+  [[nodiscard]] std::string text_of(const output::Document& status) const {
+    if (arguments_.json) return status.dump() + "\n";
     const auto style = style_of_terminal(arguments_.ascii, stdout);
-    fmt::print("{}", output::to_text(output::status_screen(status, style), style));
+    return output::to_text(output::status_screen(status, style), style);
   }
 
   StatusArguments arguments_;

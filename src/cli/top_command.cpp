@@ -152,6 +152,7 @@ class TopCommand final : public Command {
     const base::Nanoseconds silence = read_clocks().steady - heard;
     if (silence > kSilence) options.silent_for = silence;
     auto lines = output::status_screen(status, style, options);
+    if (COLS < kNarrowest) lines = {{{output::Tone::kPlain, "top needs 80 columns"}}};
     lines.resize(static_cast<std::size_t>(std::max(LINES - 1, 1)));
     lines.push_back({{output::Tone::kFaint, "q quits"}});
     Screen::draw(lines);

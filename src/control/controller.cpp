@@ -72,10 +72,7 @@ Round Controller::window(std::span<const TupleWindow> windows, const WindowInput
       decisions.push_back(decide(tuple, watched, idle, now));
     }
   }
-  Round round = conclude(false, Trigger::kWindow, now);
-  std::sort(decisions.begin(), decisions.end(),
-            [](const auto& left, const auto& right) { return left.tuple < right.tuple; });
-  round.tuples = std::move(decisions);
+  Round round = conclude(std::move(decisions), false, Trigger::kWindow, now);
   forget_idle(now);
   return round;
 }
@@ -87,19 +84,13 @@ Round Controller::missed_window(base::Instant now) {
   for (auto& [tuple, watched] : tuples_) {
     decisions.push_back(decide(tuple, watched, MissedWindow{}, now));
   }
-  Round round = conclude(missed_windows_ >= policy_.stale_after_windows, Trigger::kMissedWindow, now);
-  std::sort(decisions.begin(), decisions.end(),
-            [](const auto& left, const auto& right) { return left.tuple < right.tuple; });
-  round.tuples = std::move(decisions);
-  return round;
+  return conclude(std::move(decisions), missed_windows_ >= policy_.stale_after_windows, Trigger::kMissedWindow, now);
 }
 
 Round Controller::guard(const telemetry::Tuple& tuple, Guard guard, base::Instant now) {
   Watched& watched = watch(tuple, now);
   std::vector<TupleDecision> decisions{decide(tuple, watched, guard, now)};
-  Round round = conclude(host_.is_stale, Trigger::kGuard, now);
-  round.tuples = std::move(decisions);
-  return round;
+  return conclude(std::move(decisions), host_.is_stale, Trigger::kGuard, now);
 }
 
 void Controller::stop_harm() { policy_.modes.order = std::min(policy_.modes.order, Mode::kShadow); }
@@ -128,8 +119,33 @@ Reason Controller::missed() const {
   return {"missed_windows", missed < limit ? Comparison::kBelow : Comparison::kAtLeast, missed, limit};
 }
 
-Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
+/// The host moves because a tuple does: its transition has that tuple's reasons.
+void Controller::explain(const std::vector<TupleDecision>& decisions, Trigger trigger, HostDecision& host) const {
+  Transition transition{host_, host.standing, trigger, {}};
+  if (host_.is_stale != host.standing.is_stale) {
+    transition.reasons.add(missed());
+  } else {
+    for (const TupleDecision& tuple : decisions) {
+      const auto& own = tuple.decision.transition;
+      const bool is_it = own && tuple.is_critical && own->from.state == host_.state && own->to == host.standing;
+      if (!is_it && !(own && host.subject == tuple.tuple)) continue;
+      transition.reasons = own->reasons;
+      host.cause = tuple.tuple;
+      break;
+    }
+  }
+  if (transition.reasons.empty()) {  // the worst tuple is not critical any more, or was forgotten
+    host.cause = host.subject;
+    transition.reasons.add({"worst_critical_tuple", Comparison::kBelow, static_cast<double>(place(host.standing.state)),
+                            static_cast<double>(place(host_.state))});
+  }
+  host.transition = transition;
+}
+
+Round Controller::conclude(std::vector<TupleDecision> decisions, bool is_stale, Trigger trigger, base::Instant now) {
   Round round;
+  std::sort(decisions.begin(), decisions.end(),
+            [](const auto& left, const auto& right) { return left.tuple < right.tuple; });
   HostDecision& host = round.host;
   const Watched* worst = find_worst(host);
   host.standing = {worst == nullptr ? State::kGreen : worst->last.standing.state, is_stale};
@@ -140,12 +156,7 @@ Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
     host.reasons.add(missed());
   }
   if (host.standing != host_) {
-    Transition transition{host_, host.standing, trigger, host.reasons};
-    if (host_.is_stale && !is_stale) transition.reasons.add(missed());
-    if (transition.reasons.empty()) {
-      transition.reasons.add({"worst_critical_tuple", Comparison::kBelow, 0, static_cast<double>(place(host_.state))});
-    }
-    host.transition = transition;
+    explain(decisions, trigger, host);
     host_since_ = now;
     host_ = host.standing;
   }
@@ -156,6 +167,7 @@ Round Controller::conclude(bool is_stale, Trigger trigger, base::Instant now) {
   if (is_stale) host.detected = host.stale;
   host.enforced = enforced_of(policy_, policy_.modes, host.detected);
   host.stale = enforced_of(policy_, policy_.modes, host.stale);
+  round.tuples = std::move(decisions);
   return round;
 }
 

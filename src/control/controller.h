@@ -37,6 +37,7 @@ struct HostDecision {
   std::optional<double> p_stress;           ///< the highest of any critical tuple
   Reasons reasons;                          ///< of the subject
   std::optional<Transition> transition;
+  std::optional<telemetry::Tuple> cause;  ///< of the transition: the tuple whose own reasons it has; absent: no tuple's
   Parameters detected;
   Parameters enforced;
   Parameters stale;
@@ -86,7 +87,8 @@ class Controller {
 
   TupleDecision decide(const telemetry::Tuple& tuple, Watched& watched, const Event& event, base::Instant now);
   Watched& watch(const telemetry::Tuple& tuple, base::Instant now);
-  [[nodiscard]] Round conclude(bool is_stale, Trigger trigger, base::Instant now);
+  [[nodiscard]] Round conclude(std::vector<TupleDecision> decisions, bool is_stale, Trigger trigger, base::Instant now);
+  void explain(const std::vector<TupleDecision>& decisions, Trigger trigger, HostDecision& host) const;
   /// Fills in what the critical tuples say together; null while they are GREEN.
   [[nodiscard]] const Watched* find_worst(HostDecision& host) const;
   [[nodiscard]] Reason missed() const;

@@ -22,9 +22,9 @@ enum class UrgencyOverride : std::uint8_t { kFree, kLogged, kApproval };
 
 /// The order group: what a state asks of child orders. Absent = the desk's own parameter ("legacy").
 struct OrderParameters {
-  double clip_scale = 1.0;                  ///< fraction of the child's size
+  double clip_scale = 1.0;                 ///< fraction of the child's size
   base::Nanoseconds launch_jitter_max{0};  ///< full jitter, only where a new connection is needed
-  std::optional<double> catch_up_cap;       ///< multiple of the scheduled rate
+  std::optional<double> catch_up_cap;      ///< multiple of the scheduled rate
   NonUrgentFlow non_urgent_flow = NonUrgentFlow::kSend;
   UrgencyOverride urgency_override = UrgencyOverride::kFree;
 

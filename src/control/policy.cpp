@@ -155,7 +155,9 @@ std::vector<base::Setting> settings_of(Policy& policy) {
       {"control.connection_mode", "", "Who acts on the connection group: retries, connects, pools, reconnects.",
        base::Setting::choice(policy.modes.connection, {"off", "shadow", "enforce"})},
       // Enforcing needs the judge's verdict, which no file can declare by itself.
-      {"control.order_mode", "", "Who acts on the order group: clips, jitter, catch-up, containment, urgency. Enforcing it needs the judge's verdict, "
+      {"control.order_mode", "",
+       "Who acts on the order group: clips, jitter, catch-up, containment, urgency. Enforcing it needs the judge's "
+       "verdict, "
        "which a file cannot declare.",
        base::Setting::choice(policy.modes.order, {"off", "shadow"})},
       {"control.enough_attempts", "attempts",

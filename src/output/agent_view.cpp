@@ -10,7 +10,7 @@ std::vector<TransitionView> transitions_of(const AgentView& view) {
     if (transition) transitions.push_back({view.at.wall, view.window, tuple.tuple, tuple.tuple, *transition});
   }
   const control::HostDecision& host = view.round->host;
-  if (host.transition) transitions.push_back({view.at.wall, view.window, std::nullopt, host.subject, *host.transition});
+  if (host.transition) transitions.push_back({view.at.wall, view.window, std::nullopt, host.cause, *host.transition});
   return transitions;
 }
 

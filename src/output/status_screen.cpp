@@ -133,10 +133,19 @@ std::string out_of_ports(const Document& tuple) {
   return *time <= 0 ? "now" : base::humane_duration(base::Nanoseconds(std::llround(*time * 1e9)));
 }
 
-Line tuple_header(const Style& style) {
+/// The parity that connect() tries first: "EVEN" or "ODD".
+std::string preferred_parity(const Document& status) {
+  const std::string name = text_at(at(status, "range"), "preferred", "first");
+  std::string upper;
+  for (const char letter : name)
+    upper += static_cast<char>(letter >= 'a' && letter <= 'z' ? letter - 'a' + 'A' : letter);
+  return upper;
+}
+
+Line tuple_header(const Document& status, const Style& style) {
   return {{Tone::kFaint, fit_left(style, "STATE", kStateColumns) +
                              fit_left(style, "SOURCE → DESTINATION", style.columns - kStateColumns - kFigureColumns) +
-                             column(style, "IN USE", 8) + " " + fit_left(style, "1ST HALF", kBarColumns) +
+                             column(style, "IN USE", 8) + " " + fit_left(style, preferred_parity(status), kBarColumns) +
                              column(style, "LIVE", 7) + column(style, "T_WAIT", 7) + column(style, "CONN/S", 7) +
                              column(style, "RUNS OUT", 9)}};
 }
@@ -239,7 +248,7 @@ std::vector<Line> status_screen(const Document& status, const Style& style, cons
   if (tuples.empty()) {
     lines.push_back({{Tone::kPlain, "No outbound connection holds a port."}});
   } else {
-    lines.push_back(tuple_header(style));
+    lines.push_back(tuple_header(status, style));
     std::size_t room = tuples.size();
     if (options.lines) {
       const int left = *options.lines - static_cast<int>(lines.size() + end.size()) - 1;

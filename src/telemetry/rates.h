@@ -39,10 +39,10 @@ using PortPlaces = std::vector<std::uint32_t>;
                                     PortPlaces& places);
 
 /// Offered load of one tuple in connects per second: an exponentially weighted slow rate that begins anew when a fast
-/// one rises above it by more than chance, for more than a second. So a jump is followed at once and then averaged from the jump on, a burst is
-/// remembered while it fades, and a steady load is not overstated (the larger of two rates would, by a tenth at 30/s,
-/// which makes a controller near its threshold cycle). What we refused ourselves or hold queued is offered too; leaving
-/// it out would look like relief.
+/// one rises above it by more than chance, for more than a second. So a jump is followed at once and then averaged from
+/// the jump on, a burst is remembered while it fades, and a steady load is not overstated (the larger of two rates
+/// would, by a tenth at 30/s, which makes a controller near its threshold cycle). What we refused ourselves or hold
+/// queued is offered too; leaving it out would look like relief.
 class DemandEstimator {
  public:
   struct Options {
@@ -74,7 +74,8 @@ class DemandEstimator {
   };
   Mean fast_;
   Mean slow_;
-  base::Nanoseconds risen_for_{0};  ///< how long connects have come faster than the slow rate, while the fast one says so
+  base::Nanoseconds risen_for_{
+      0};  ///< how long connects have come faster than the slow rate, while the fast one says so
 };
 
 /// What is known of the load on one tuple.

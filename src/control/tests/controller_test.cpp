@@ -122,7 +122,8 @@ TEST(Controller, lets_a_tuple_whose_sockets_vanish_step_down_by_itself) {
   }
   EXPECT_EQ(seen, (std::vector{State::kRed, State::kOrange, State::kYellow, State::kGreen}));
   ASSERT_TRUE(host.last.host.transition);
-  EXPECT_TRUE(names(host.last.host.transition->reasons, "worst_critical_tuple"));
+  EXPECT_TRUE(names(host.last.host.transition->reasons, "clear_for_s")) << "the tuple's own reason";
+  EXPECT_EQ(host.last.host.cause, tuple(1));
 }
 
 TEST(Controller, gives_an_idle_window_also_when_the_clock_stands_still) {

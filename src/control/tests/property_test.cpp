@@ -323,9 +323,8 @@ WindowInput any_peer_trouble() {
   window.features.ppr_preferred = 0.3;
   window.features.port_search_time.reset();
   window.features.connects = any_counts(false);
-  window.features.pooled_connects = *window.features.connects;
-  // Enough of them fail that failures are what the latencies show.
-  *window.features.pooled_connects += telemetry::ConnectCounts{100, 0, *rc::gen::inRange<std::uint32_t>(2, 101)};
+  // Enough of them fail that it is a fault of the peers, and that failures are what the latencies show.
+  window.features.pooled_connects = telemetry::ConnectCounts{100, 0, *rc::gen::inRange<std::uint32_t>(2, 101)};
   window.time_to_cliff_s = kNever;
   window.time_to_exhaustion_s = kNever;
   window.is_past_cliff = false;

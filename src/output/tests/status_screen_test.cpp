@@ -54,7 +54,7 @@ std::string screen(const Document& document, const StatusScreenOptions& options 
 }
 
 TEST(StatusScreen, tells_state_reasons_with_value_and_threshold_and_what_is_enforced) {
-  const std::string text = screen(status("ORANGE", {tuple("ORANGE", 9000, 22.34)}));
+  const std::string text = screen(status("ORANGE", Document::array({tuple("ORANGE", 9000, 22.34)})));
   EXPECT_THAT(text, HasSubstr("ORANGE since 09:06:09 UTC"));
   EXPECT_THAT(text, HasSubstr("time_to_exhaustion 22.3 < 30"));
   EXPECT_THAT(text, HasSubstr("at most 16.7 new/s, 4 in flight"));
@@ -64,16 +64,17 @@ TEST(StatusScreen, tells_state_reasons_with_value_and_threshold_and_what_is_enfo
 }
 
 TEST(StatusScreen, shows_a_dash_for_what_is_not_known_and_never_a_zero) {
-  const std::string text = screen({{"state", "GREEN"}, {"tuples", {{{"state", "GREEN"}}}}});
+  const std::string text = screen({{"state", "GREEN"}, {"tuples", Document::array({{{"state", "GREEN"}}})}});
   EXPECT_THAT(text, AllOf(HasSubstr("P(stress) –"), Not(HasSubstr("0"))));
 }
 
 TEST(StatusScreen, says_never_when_the_demand_is_known_and_the_ports_last) {
-  EXPECT_THAT(screen(status("GREEN", {tuple("GREEN", 9000)})), HasSubstr("never"));
+  EXPECT_THAT(screen(status("GREEN", Document::array({tuple("GREEN", 9000)}))), HasSubstr("never"));
 }
 
 TEST(StatusScreen, puts_the_worst_tuple_first) {
-  const std::string text = screen(status("RED", {tuple("GREEN", 9001), tuple("RED", 9002), tuple("YELLOW", 9003)}));
+  const std::string text =
+      screen(status("RED", Document::array({tuple("GREEN", 9001), tuple("RED", 9002), tuple("YELLOW", 9003)})));
   EXPECT_LT(text.find(":9002"), text.find(":9003"));
   EXPECT_LT(text.find(":9003"), text.find(":9001"));
 }
@@ -99,7 +100,8 @@ TEST(StatusScreen, is_no_wider_than_the_terminal) {
     long_pair["dst"] = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
     Style style;
     style.columns = columns;
-    for (const Line& line : status_screen(status("ORANGE", {long_pair, tuple("RED", 9000, 0.0)}), style)) {
+    for (const Line& line :
+         status_screen(status("ORANGE", Document::array({long_pair, tuple("RED", 9000, 0.0)})), style)) {
       int width = 0;
       for (const Span& span : line) width += display_width(span.text);
       EXPECT_LE(width, columns);
@@ -108,8 +110,8 @@ TEST(StatusScreen, is_no_wider_than_the_terminal) {
 }
 
 TEST(StatusScreen, says_that_its_numbers_are_old_when_nothing_is_heard) {
-  const std::string text =
-      screen(status("GREEN", {tuple("GREEN", 9000)}), {std::nullopt, base::Nanoseconds(base::Seconds(5))});
+  const std::string text = screen(status("GREEN", Document::array({tuple("GREEN", 9000)})),
+                                  {std::nullopt, base::Nanoseconds(base::Seconds(5))});
   EXPECT_THAT(text, AllOf(HasSubstr("No data for 5"), HasSubstr("STALE"), HasSubstr("2026-11-21T09:06:30.407Z")));
 }
 
@@ -129,7 +131,8 @@ TEST(StatusScreen, survives_a_document_of_any_shape) {
 TEST(StatusScreen, is_drawn_in_ascii_where_there_is_nothing_else) {
   Style style;
   style.use_unicode = false;
-  const std::string text = to_text(status_screen(status("ORANGE", {tuple("ORANGE", 9000, 22.34)}), style), style);
+  const std::string text =
+      to_text(status_screen(status("ORANGE", Document::array({tuple("ORANGE", 9000, 22.34)})), style), style);
   for (const char character : text) EXPECT_GE(character, 0) << text;
 }
 
