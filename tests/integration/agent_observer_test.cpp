@@ -50,6 +50,23 @@ State state_of(const Snapshot& snapshot, const telemetry::Tuple& tuple = kTuple)
   return decided == nullptr ? State::kGreen : decided->decision.standing.state;
 }
 
+TEST(Observer, puts_on_record_that_it_stood_still) {
+  Observer observer = observer_of("self");
+  EXPECT_EQ(observer.skip(5, moment(0)), nullptr) << "no window yet, nobody was told anything";
+  ASSERT_TRUE(window_of(observer, 0));
+  EXPECT_EQ(observer.skip(2, moment(3)), nullptr) << "less than the policy allows to be missed";
+  ASSERT_TRUE(window_of(observer, 4));
+  const auto stale = observer.skip(11, moment(16));
+  ASSERT_TRUE(stale);
+  EXPECT_TRUE(stale->is_missed);
+  EXPECT_TRUE(stale->round.host.standing.is_stale);
+  ASSERT_TRUE(stale->round.host.transition);
+  const auto after = window_of(observer, 16);
+  EXPECT_FALSE(after->round.host.standing.is_stale);
+  EXPECT_TRUE(after->round.host.transition->from.is_stale);
+  EXPECT_EQ(after->observer.missed_windows, 18U);
+}
+
 /// A client and its server over loopback, with 200 ports.
 class Exhaustion : public ::testing::Test {
  protected:

@@ -286,6 +286,12 @@ TEST(WindowInput, has_what_an_outlook_says) {
   EXPECT_EQ(window.time_to_cliff_s, kNever);
   EXPECT_EQ(window.free_margin, 0);
 
+  telemetry::PortSettings one;
+  one.lo = one.hi = 40'000;
+  telemetry::PortSet owned;
+  owned.set(40'000);
+  EXPECT_EQ(window_input({}, telemetry::PortPlan(one, owned), tuple(1)).features.ppr, 1.0) << "every connect fails";
+
   telemetry::Features own;
   own.ppr = 0.9;
   EXPECT_EQ(window_input(outlook, plan, tuple(1), own).features.ppr, 0.9);

@@ -44,6 +44,33 @@ telemetry::Sample look(std::uint32_t tuples, std::int64_t second = 0) {
   return sample;
 }
 
+/// Every usable port towards 127.0.0.1:9001 is taken, by the same sockets at each look.
+telemetry::Sample exhausted(std::int64_t second) {
+  telemetry::Sample sample = look(1, second);
+  auto& tuple = sample.tuples[0];
+  tuple.ports.clear();
+  for (std::uint16_t port = 40'000; port < 42'000; ++port) {
+    if (sample.plan.is_usable(port)) tuple.ports.push_back({port, 0, port, PortHolder::kLive, false});
+  }
+  tuple.counts.live = static_cast<std::uint32_t>(tuple.ports.size());
+  tuple.counts.live_preferred = tuple.counts.live / 2;
+  return sample;
+}
+
+TEST(CensusDocument, does_not_know_the_demand_of_a_tuple_that_never_had_a_free_port) {
+  const auto first = exhausted(0);
+  const auto second = exhausted(1);
+  telemetry::DemandTracker demand;
+  demand.observe(first, second);
+  const auto document = census_document(view_of(second, &demand, {}));
+  EXPECT_EQ(document["tuples"][0]["free"], 0);
+  EXPECT_TRUE(document["tuples"][0]["demand_per_s"].is_null());
+  EXPECT_TRUE(document["tuples"][0]["time_to_exhaustion_s"].is_null());
+  EXPECT_EQ(document["tuples"][0]["opened_per_s"], 0);
+  EXPECT_EQ(document["absent"]["demand_per_s"],
+            "of tuples that never had a free port: connects that fail leave no socket to count");
+}
+
 /// Every even port towards 127.0.0.1:9001 is taken.
 telemetry::Sample past_cliff() {
   telemetry::Sample sample = look(1);

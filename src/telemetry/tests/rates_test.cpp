@@ -112,6 +112,19 @@ TEST(DemandEstimator, follows_a_jump_at_once) {
   EXPECT_GT(*estimator.per_second(), 70);
 }
 
+TEST(DemandEstimator, does_not_take_a_burst_of_one_window_for_demand) {
+  for (const int windows_per_s : {1, 10}) {
+    const auto window = base::Nanoseconds(Seconds(1)) / windows_per_s;
+    DemandEstimator estimator;
+    estimator.update(0, Seconds(100));
+    estimator.update(800, window);
+    for (int i = 0; i < 2 * windows_per_s; ++i) {
+      EXPECT_LT(*estimator.per_second(), 100) << "a pool that opens its connections at once";
+      estimator.update(0, window);
+    }
+  }
+}
+
 TEST(DemandEstimator, averages_from_a_jump_on) {
   DemandEstimator estimator;
   estimator.update(0, Seconds(100));
