@@ -177,12 +177,13 @@ class Running {
         server_(routes(sources_of_routes())) {}
 
   base::Result<void> start(const Announcements& announcements) {
-    if (auto first = pass(); !first) return first;
+    // Whoever sees the first window finds block and server there: until then the one is stale, the other says 503.
     auto socket = board::AgentSocket::listen({directory_.socket(), kMaxClients}, block_);
     if (!socket) return tl::unexpected(socket.error());
     socket_.emplace(std::move(*socket));
     const auto bound = server_.start(options_.listen);
     if (!bound) return tl::unexpected(bound.error());
+    if (auto first = pass(); !first) return first;
     if (auto written = directory_.write_address(bound->text()); !written) {
       spdlog::warn("{}; `status` and `top` need --url", written.error().message());
     }
