@@ -117,7 +117,7 @@ std::vector<Condition> default_conditions() {
                          {"rbi", orange, kBurstIndex, kAtLeast, 0.40, 0.30, "ratio", "Burst: retry burst index"})),
           of_burst(needs(kOrderEvents, {"dsd95", orange, kSendDelayRatio, kAtLeast, 3, 2, "GREEN medians",
                                         "Burst: decision to send, net of the gate"})),
-          {"time_to_exhaustion", orange, kTimeToExhaustion, kBelow, 30, 56, "s", "Time to exhaustion"},
+          {"time_to_exhaustion", orange, kTimeToExhaustion, kBelow, 30, 58, "s", "Time to exhaustion"},
           needs(kConnectEvents, {"local_failures", orange, kLocalFailures, kAtLeast, 1, 1, "connects",
                                  "Connects of a window that failed for reasons of this host"}),
           {"p_stress", red, kStress, kAtLeast, 0.85, 0.65, "ratio", "P(port stress)"},

@@ -93,7 +93,7 @@ std::vector<Case> cases() {
        1.99,
        calm_but([](WindowInput& window, double value) { window.features.send_delay->p95_us = 1'000 * value; }),
        false},
-      {{kOrange, "time_to_exhaustion"}, 30, 29.9, 55.9, 56, calm_but([](WindowInput& window, double value) {
+      {{kOrange, "time_to_exhaustion"}, 30, 29.9, 57.9, 58, calm_but([](WindowInput& window, double value) {
          window.time_to_exhaustion_s = value;
        })},
       {{kOrange, "local_failures"}, 0, 1, 1, 0, calm_but(failed_local)},

@@ -69,7 +69,7 @@ TEST(Step, says_what_fired_with_value_and_threshold) {
   EXPECT_EQ(reason.threshold, 30);
   WindowInput held = calm_window();
   held.time_to_exhaustion_s = 40;
-  EXPECT_EQ(feed.window(held).reasons.begin()->threshold, 56) << "held by the leave threshold";
+  EXPECT_EQ(feed.window(held).reasons.begin()->threshold, 58) << "held by the leave threshold";
 }
 
 TEST(Step, goes_down_one_state_at_a_time_each_after_its_dwell) {
