@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 from harness.case_file import ScenarioError, parse
 from harness.execution import run_all
@@ -194,10 +195,18 @@ def wrong_results(file, program):
             print(f"self-test: not shown: {result.name}: {result.reason}")
         elif result.status != result.name.partition(":")[0]:
             yield f"'{result.name}' is {result.status}\n{result.output}"
+    deadline = time.monotonic() + 10  # a process that was killed goes when the machine has time for it
+    while (left := list(processes_that_name(file.parent))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in left:
+        yield f"process {process} outlived its case"
+
+
+def processes_that_name(directory):
     for command in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if f": {file.parent}" in command.read_text(errors="replace"):
-                yield f"process {command.parent.name} outlived its case"
+            if f": {directory}" in command.read_text(errors="replace"):
+                yield command.parent.name
 
 
 def wrong_errors(file):
