@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs against the kernel that this runs on, in a network namespace of its own.
+#include "kernel/connect_probe.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <vector>
+
+#include "kernel/testing/private_network.h"
+
+namespace tidewaiter::kernel {
+namespace {
+
+using telemetry::Address;
+using telemetry::ConnectCause;
+using telemetry::ConnectTotals;
+using testing::close_by_reset;
+using testing::connect_to;
+using testing::listen_on;
+using testing::PrivateNetwork;
+
+const Address kLoopback = Address::v4(0x7f000001);
+constexpr std::uint16_t kPort = 9000;
+
+base::Instant now() { return base::Instant(std::chrono::steady_clock::now()); }
+
+class ConnectProbeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto network = PrivateNetwork::create();
+    if (!network) GTEST_SKIP() << network.error().message();
+    network_.emplace(std::move(*network));
+    auto self = NetworkNamespace::open("self");
+    ASSERT_TRUE(self);
+    auto probe = ConnectProbe::attach(*self, {}, table_);
+    if (!probe) GTEST_SKIP() << probe.error().message();
+    probe_.emplace(std::move(*probe));
+  }
+
+  ConnectTotals totals(const Address& source, const Address& destination, std::uint16_t port) {
+    const auto reading = probe_->read(now());
+    EXPECT_TRUE(reading);
+    const ConnectTotals* found = reading->find({source, destination, port});
+    return found == nullptr ? ConnectTotals{} : *found;
+  }
+  ConnectTotals totals() { return totals(kLoopback, kLoopback, kPort); }
+
+  static ConnectTotals counted(std::uint64_t attempts, std::uint64_t established) {
+    ConnectTotals expected;
+    expected.attempts = attempts;
+    expected.established = established;
+    return expected;
+  }
+
+  /// Without times: those are not known beforehand.
+  static ConnectTotals counts_of(ConnectTotals totals) {
+    totals.connect_time = totals.search_time = base::Nanoseconds(0);
+    totals.connect = totals.given_up = totals.search = {};
+    return totals;
+  }
+
+  std::vector<telemetry::ConnectEvent> events() {
+    std::vector<telemetry::ConnectEvent> events;
+    probe_->drain([&](const telemetry::ConnectEvent& event) { events.push_back(event); });
+    return events;
+  }
+
+  std::optional<PrivateNetwork> network_;
+  CapabilityTable table_;
+  std::optional<ConnectProbe> probe_;
+};
+
+std::uint64_t& ended(ConnectTotals& totals, ConnectCause cause) {
+  return totals.ended[static_cast<std::size_t>(cause)];
+}
+
+TEST_F(ConnectProbeTest, counts_what_is_established_and_how_long_it_took) {
+  const auto listener = listen_on(kLoopback, kPort, 64);
+  ASSERT_TRUE(listener);
+  for (int i = 0; i < 7; ++i) {
+    auto socket = connect_to(kLoopback, kPort);
+    ASSERT_TRUE(socket);
+    close_by_reset(std::move(*socket));
+  }
+  const ConnectTotals seen = totals();
+  EXPECT_EQ(counts_of(seen), counted(7, 7));
+  EXPECT_EQ(seen.connect.total(), 7U);
+  EXPECT_EQ(seen.given_up.total(), 0U);
+  EXPECT_EQ(seen.search.total(), 7U);
+  EXPECT_GT(seen.search_time, base::Nanoseconds(0));
+  EXPECT_LT(seen.search_time, seen.connect_time);
+}
+
+TEST_F(ConnectProbeTest, tells_a_refusal_and_who_met_it) {
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(connect_to(kLoopback, kPort));
+  const ConnectTotals seen = totals();
+  ConnectTotals expected = counted(3, 0);
+  ended(expected, ConnectCause::kRefused) = 3;
+  expected.retries = 2;
+  EXPECT_EQ(counts_of(seen), expected);
+  EXPECT_EQ(seen.given_up.total(), 3U);
+  int failures = 0;
+  int retries = 0;
+  for (const auto& event : events()) {
+    EXPECT_EQ(event.pid, static_cast<std::uint32_t>(::getpid()));
+    EXPECT_FALSE(event.command.empty());
+    EXPECT_FALSE(event.is_guard());
+    failures += event.kind == telemetry::ConnectEvent::Kind::kFailed ? 1 : 0;
+    retries += event.kind == telemetry::ConnectEvent::Kind::kRetry ? 1 : 0;
+  }
+  EXPECT_EQ(failures, 3);
+  EXPECT_EQ(retries, 2);
+}
+
+TEST_F(ConnectProbeTest, tells_exhaustion_which_no_counter_of_the_kernel_shows) {
+  ASSERT_TRUE(network_->set("net/ipv4/ip_local_port_range", "40000 40003"));
+  const auto listener = listen_on(kLoopback, kPort, 64);
+  std::vector<base::FileDescriptor> held;
+  for (int i = 0; i < 4; ++i) {
+    auto socket = connect_to(kLoopback, kPort);
+    ASSERT_TRUE(socket);
+    held.push_back(std::move(*socket));
+  }
+  for (int i = 0; i < 5; ++i) {
+    const auto socket = connect_to(kLoopback, kPort);
+    ASSERT_FALSE(socket);
+    ASSERT_EQ(socket.error().system_errno, EADDRNOTAVAIL);
+  }
+  const ConnectTotals seen = totals();
+  ConnectTotals expected = counted(9, 4);
+  ended(expected, ConnectCause::kAddrNotAvailable) = 5;
+  expected.retries = 4;
+  EXPECT_EQ(counts_of(seen), expected);
+  EXPECT_EQ(seen.search.total(), 9U);
+  // It did not wait for anybody's timer.
+  pollfd waiting{probe_->descriptor(), POLLIN, 0};
+  EXPECT_EQ(::poll(&waiting, 1, 0), 1);
+  const auto seen_events = events();
+  ASSERT_FALSE(seen_events.empty());
+  EXPECT_TRUE(seen_events.front().is_guard());
+}
+
+TEST_F(ConnectProbeTest, a_taken_port_of_ones_own_is_a_collision) {
+  const auto listener = listen_on(kLoopback, kPort, 64);
+  std::array<base::FileDescriptor, 2> sockets;
+  std::array<int, 2> errors{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    sockets[i] = base::FileDescriptor(::socket(AF_INET, SOCK_STREAM, 0));
+    const int on = 1;
+    ASSERT_EQ(setsockopt(sockets[i].get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    sockaddr_in from{};
+    from.sin_family = AF_INET;
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in to = from;
+    from.sin_port = htons(39999);
+    to.sin_port = htons(kPort);
+    ASSERT_EQ(::bind(sockets[i].get(), reinterpret_cast<const sockaddr*>(&from), sizeof from), 0);
+    errors[i] = ::connect(sockets[i].get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 ? 0 : errno;
+  }
+  ASSERT_THAT(errors, ::testing::ElementsAre(0, EADDRNOTAVAIL));
+  ConnectTotals expected = counted(2, 1);
+  ended(expected, ConnectCause::kAddrNotAvailable) = 1;
+  expected.collisions = 1;
+  EXPECT_EQ(counts_of(totals()), expected);
+}
+
+TEST_F(ConnectProbeTest, a_probe_of_one_port_is_no_attempt_when_it_is_taken) {
+  const auto listener = listen_on(kLoopback, kPort, 64);
+  testing::ConnectOptions pinned;
+  pinned.pinned_port = 40000;
+  const auto first = connect_to(kLoopback, kPort, pinned);
+  ASSERT_TRUE(first);
+  for (int i = 0; i < 3; ++i) ASSERT_FALSE(connect_to(kLoopback, kPort, pinned));
+  ConnectTotals expected = counted(1, 1);
+  expected.port_probes = 3;
+  EXPECT_EQ(counts_of(totals()), expected);
+}
+
+TEST_F(ConnectProbeTest, v4_mapped_sockets_meet_in_the_tuple_of_ipv4) {
+  const auto listener = listen_on(kLoopback, kPort, 64);
+  testing::ConnectOptions mapped;
+  mapped.use_ipv6_socket = true;
+  ASSERT_TRUE(connect_to(kLoopback, kPort, mapped));
+  ASSERT_TRUE(connect_to(kLoopback, kPort));
+  EXPECT_EQ(counts_of(totals()), counted(2, 2));
+}
+
+TEST_F(ConnectProbeTest, a_connect_without_a_route_fails_before_its_syn) {
+  const Address nowhere = Address::v4(0xc0000201);  // 192.0.2.1
+  for (int i = 0; i < 4; ++i) ASSERT_FALSE(connect_to(nowhere, kPort));
+  static_cast<void>(totals());  // believed at the second reading
+  ConnectTotals expected = counted(4, 0);
+  expected.pre_syn_unattributed = 4;
+  EXPECT_EQ(counts_of(totals(Address(), nowhere, kPort)), expected);
+}
+
+TEST_F(ConnectProbeTest, other_namespaces_do_not_count) {
+  {
+    const auto other = PrivateNetwork::create();
+    ASSERT_TRUE(other);
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(connect_to(kLoopback, kPort));
+  }
+  EXPECT_EQ(counts_of(totals()), counted(0, 0));
+}
+
+TEST_F(ConnectProbeTest, the_table_names_each_source_and_what_it_lacks) {
+  ASSERT_FALSE(table_.empty());
+  EXPECT_EQ(table_.front().name, "bpf_state");
+  EXPECT_TRUE(table_.front().is_active);
+  for (const Capability& row : table_) EXPECT_EQ(row.is_active, row.needs.empty()) << row.name << ": " << row.needs;
+}
+
+}  // namespace
+}  // namespace tidewaiter::kernel
