@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fmt/format.h>
 #include <fstream>
+#include <malloc.h>
 #include <memory>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "base/stopwatch.h"
 #include "board/agent_socket.h"
 #include "board/parameter_block_writer.h"
+#include "kernel/connect_probe.h"
 #include "kernel/host.h"
 #include "model/release_schedule.h"
 #include "output/agent_documents.h"
@@ -48,20 +50,37 @@ std::string boot_id() {
   return line;
 }
 
-/// What this version can attach, and what the next tier would need.
-std::vector<output::Source> sources() {
-  return {{"sock_diag", 0, true, ""},
-          {"proc", 0, true, ""},
-          {"bpf_state", 1, false, "a later version of tidewaiter"},
-          {"application_events", 2, false, "a later version of tidewaiter"}};
+/// Attaches what sees connects, and lists every source with what the missing ones need.
+std::optional<kernel::ConnectProbe> attach_connects(const kernel::NetworkNamespace& network_namespace,
+                                                    const kernel::ConnectProbeOptions& options,
+                                                    kernel::CapabilityTable& table) {
+  table = {{"sock_diag", 0, true, ""}, {"proc", 0, true, ""}};
+  std::optional<kernel::ConnectProbe> result;
+  if (auto probe = kernel::ConnectProbe::attach(network_namespace, options, table)) {
+    result = std::move(*probe);
+  } else {
+    spdlog::info("{}", probe.error().message());
+  }
+  malloc_trim(0);  // loading reads the kernel's types, which nobody needs any more
+  table.push_back({"application_events", 2, false, "a later version of tidewaiter"});
+  for (const kernel::Capability& row : table) {
+    if (!row.is_active) spdlog::info("source {} is off: needs {}", row.name, row.needs);
+  }
+  return result;
 }
 
-std::shared_ptr<const Setup> setup_of(const Options& options, base::Moment now) {
+std::vector<output::Source> sources_of(const kernel::CapabilityTable& table) {
+  std::vector<output::Source> sources;
+  for (const auto& [name, tier, is_active, needs] : table) sources.push_back({name, tier, is_active, needs});
+  return sources;
+}
+
+std::shared_ptr<const Setup> setup_of(const Options& options, const kernel::CapabilityTable& table, base::Moment now) {
   auto setup = std::make_shared<Setup>();
   setup->identity = {options.instance.empty() ? default_instance(options.state_directory) : options.instance,
                      TIDEWAITER_VERSION, options.netns, now, options.interval};
   setup->policy = options.configuration.policy;
-  setup->sources = sources();
+  setup->sources = sources_of(table);
   return setup;
 }
 
@@ -164,7 +183,7 @@ class Recorder {
 class Running {
  public:
   Running(const Options& options, std::shared_ptr<const Setup> setup, StateDirectory directory, EventLoop loop,
-          kernel::NetworkNamespace network_namespace, store::Journal journal, board::ParameterBlockWriter block)
+          Observer::Sources sources, store::Journal journal, board::ParameterBlockWriter block)
       : options_(options),
         directory_(std::move(directory)),
         loop_(std::move(loop)),
@@ -172,7 +191,7 @@ class Running {
         next_window_(journal.next_window()),
         block_(std::move(block)),
         pace_(options.interval, options.configuration.pace),
-        observer_(std::move(network_namespace), options.configuration, std::move(setup), read_clocks().steady),
+        observer_(std::move(sources), options.configuration, std::move(setup), read_clocks().steady),
         recorder_(std::move(journal), options.json_lines, tally_, [this] { loop_.stop(); }),
         server_(routes(sources_of_routes())) {}
 
@@ -194,7 +213,8 @@ class Running {
 
   void serve() {
     const base::Instant started = due_;
-    if (auto watched = loop_.watch(socket_->descriptor()); !watched) spdlog::warn("{}", watched.error().message());
+    watch(socket_->descriptor());
+    if (const auto connects = observer_.connect_descriptor()) watch(*connects);
     while (true) {
       const base::Instant now = read_clocks().steady;
       skip(pace_.skipped(due_, now));
@@ -230,6 +250,20 @@ class Running {
             [this] { return server_.counters().requests; }};
   }
 
+  void watch(int descriptor) {
+    if (auto watched = loop_.watch(descriptor); !watched) spdlog::warn("{}", watched.error().message());
+  }
+
+  /// A failure of this host's own does not wait for the end of the window.
+  void on_connects() {
+    const auto changed = observer_.on_connects(read_clocks());
+    if (changed == nullptr) return;
+    publish(*changed);
+    changed->window = next_window_++;
+    tally_.note(*changed);
+    record(changed);
+  }
+
   bool wait_until(base::Instant time) {
     while (true) {
       switch (loop_.wait(time, read_clocks().steady)) {
@@ -238,6 +272,7 @@ class Running {
         case EventLoop::Event::kStop:
           return false;
         case EventLoop::Event::kReadable:
+          on_connects();
           socket_->on_readable();
           break;
       }
@@ -271,6 +306,8 @@ class Running {
   void record(const std::shared_ptr<Snapshot>& window) {
     window->observer.interval = pace_.interval();
     window->observer.lost_events = recorder_.lost();
+    if (window->look->connects)
+      window->observer.lost_events.insert(window->look->connects->lost.begin(), window->look->connects->lost.end());
     snapshots_.put(window);
     recorder_.take(window);
   }
@@ -334,7 +371,9 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   Options adjusted = options;
   adjusted.configuration.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(kSlowestHz));
   const base::Moment now = read_clocks();
-  const auto setup = setup_of(adjusted, now);
+  kernel::CapabilityTable table;
+  auto connects = attach_connects(*network_namespace, adjusted.configuration.connects, table);
+  const auto setup = setup_of(adjusted, table, now);
   const auto boot_offset = now.wall.time_since_epoch() - now.steady.time_since_epoch();
   auto journal = store::Journal::open(
       directory->journal(),
@@ -344,8 +383,8 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   auto block = board::ParameterBlockWriter::create({options.interval});
   if (!block) return tl::unexpected(block.error());
 
-  Running running(adjusted, setup, std::move(*directory), std::move(*loop), std::move(*network_namespace),
-                  std::move(*journal), std::move(*block));
+  Running running(adjusted, setup, std::move(*directory), std::move(*loop),
+                  {std::move(*network_namespace), std::move(connects)}, std::move(*journal), std::move(*block));
   if (auto started = running.start(announcements); !started) return started;
   running.serve();
   return running.stop();

@@ -12,6 +12,7 @@ std::vector<base::Setting> settings_of(Configuration& configuration) {
     settings.insert(settings.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   };
   add(kernel::settings_of(configuration.look));
+  add(kernel::settings_of(configuration.connects));
   add(telemetry::DemandEstimator::settings_of(configuration.demand));
   add(model::settings_of(configuration.outlook));
   add(Pace::settings_of(configuration.pace));

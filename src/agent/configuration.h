@@ -11,6 +11,7 @@
 #include "base/settings.h"
 #include "control/policy.h"
 #include "kernel/census.h"
+#include "kernel/connect_probe.h"
 #include "model/outlook.h"
 #include "store/retention.h"
 #include "telemetry/rates.h"
@@ -21,6 +22,7 @@ namespace tidewaiter::agent {
 /// of rooms, nothing more: a setting is added where it is used.
 struct Configuration {
   kernel::LookOptions look;
+  kernel::ConnectProbeOptions connects;
   telemetry::DemandEstimator::Options demand;
   model::OutlookOptions outlook;
   control::Policy policy;

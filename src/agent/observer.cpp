@@ -8,9 +8,10 @@
 
 namespace tidewaiter::agent {
 
-Observer::Observer(kernel::NetworkNamespace network_namespace, const Configuration& configuration,
-                   std::shared_ptr<const Setup> setup, base::Instant start)
-    : census_(std::move(network_namespace), configuration.look),
+Observer::Observer(Sources sources, const Configuration& configuration, std::shared_ptr<const Setup> setup,
+                   base::Instant start)
+    : census_(std::move(sources.network_namespace), configuration.look),
+      probe_(std::move(sources.connects)),
       configuration_(configuration),
       setup_(std::move(setup)),
       demand_(configuration.demand),
@@ -27,10 +28,15 @@ base::Result<std::shared_ptr<Snapshot>> Observer::window(base::Moment now) {
     return missed;
   }
   last_error_.clear();
+  read_connects(now.steady);
+  tracker_.note_sessions(*sample);
   auto fresh = std::make_shared<Look>();
   fresh->sample = std::move(*sample);
+  if (probe_) fresh->connects = tracker_.connects();
   keep_watched(fresh->sample);
-  if (is_comparable_) demand_.observe(last_look_->sample, fresh->sample);
+  if (is_comparable_) {
+    demand_.observe(last_look_->sample, fresh->sample, fresh->connects ? &*fresh->connects : nullptr);
+  }
   fresh->census = output::view_of(fresh->sample, is_comparable_ ? &demand_ : nullptr, configuration_.outlook);
   is_comparable_ = true;
   last_look_ = std::move(fresh);
@@ -56,6 +62,9 @@ base::Result<telemetry::Sample> Observer::look(base::Moment now) {
     // Deleted and made again under the same name: watch the one that has the name now.
     if (auto reopened = kernel::NetworkNamespace::open(census_.network_namespace().label()); reopened) {
       census_ = kernel::Census(std::move(*reopened), configuration_.look);
+      if (probe_) {
+        if (auto watched = probe_->watch(census_.network_namespace()); !watched) return tl::unexpected(watched.error());
+      }
       demand_ = telemetry::DemandTracker(configuration_.demand);
       is_comparable_ = false;
     }
@@ -63,10 +72,66 @@ base::Result<telemetry::Sample> Observer::look(base::Moment now) {
   return census_.look(now);
 }
 
-/// Tuples that are not GREEN stay in the sample when their last socket goes: with no port in use, which is true.
+/// A reading that fails leaves the last one; it is told like a look that fails, but costs no window.
+void Observer::read_connects(base::Instant now) {
+  if (!probe_) return;
+  probe_->drain([this](const telemetry::ConnectEvent& event) { tracker_.on_event(event); });
+  if (const auto reading = probe_->read(now)) {
+    tracker_.observe(*reading);
+  } else {
+    last_error_ = reading.error().message();
+  }
+}
+
+std::optional<int> Observer::connect_descriptor() const {
+  if (!probe_) return std::nullopt;
+  return probe_->descriptor();
+}
+
+std::shared_ptr<Snapshot> Observer::on_connects(base::Moment now) {
+  if (!probe_) return nullptr;
+  std::vector<telemetry::Tuple> failed;
+  probe_->drain([&](const telemetry::ConnectEvent& event) {
+    tracker_.on_event(event);
+    if (event.is_guard() && (failed.empty() || failed.back() != event.tuple)) failed.push_back(event.tuple);
+  });
+  if (!last_look_) return nullptr;
+  std::sort(failed.begin(), failed.end());
+  failed.erase(std::unique(failed.begin(), failed.end()), failed.end());
+  bool has_changed = false;
+  for (const telemetry::Tuple& tuple : failed) has_changed = guard(tuple, now.steady) || has_changed;
+  if (!has_changed) return nullptr;
+  auto result = snapshot(round_, now);
+  for (control::TupleDecision& tuple : round_.tuples) tuple.decision.transition.reset();
+  round_.host.transition.reset();
+  return result;
+}
+
+/// True when the tuple's or the host's state changes.
+bool Observer::guard(const telemetry::Tuple& tuple, base::Instant now) {
+  control::Round round = controller_.guard(tuple, control::Guard::kLocalConnectFailure, now);
+  control::TupleDecision& decision = round.tuples.front();
+  const bool has_changed = decision.decision.transition || round.host.transition;
+  auto place = std::lower_bound(
+      round_.tuples.begin(), round_.tuples.end(), tuple,
+      [](const control::TupleDecision& entry, const telemetry::Tuple& key) { return entry.tuple < key; });
+  if (place == round_.tuples.end() || place->tuple != tuple) place = round_.tuples.insert(place, decision);
+  *place = std::move(decision);
+  const auto earlier = round_.host.transition;  // of another tuple's guard a moment ago
+  round_.host = std::move(round.host);
+  if (!round_.host.transition) round_.host.transition = earlier;
+  return has_changed;
+}
+
+/// Tuples that are not GREEN stay in the sample when their last socket goes, and those whose connects leave none come
+/// in: with no port in use, which is true.
 void Observer::keep_watched(telemetry::Sample& sample) const {
   const std::size_t seen = sample.tuples.size();
-  for (const telemetry::Tuple& tuple : unsettled_) {
+  std::vector<telemetry::Tuple> kept = tracker_.busy();
+  kept.insert(kept.end(), unsettled_.begin(), unsettled_.end());
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  for (const telemetry::Tuple& tuple : kept) {
     const auto end = sample.tuples.begin() + static_cast<std::ptrdiff_t>(seen);
     const auto place = std::lower_bound(
         sample.tuples.begin(), end, tuple,
@@ -83,13 +148,18 @@ control::Round Observer::decide(const Look& look, base::Instant now) {
   windows_of_tuples_.clear();
   for (const output::TupleView& tuple : look.census.tuples) {
     const telemetry::Tuple& key = tuple.sample->tuple;
-    windows_of_tuples_.push_back({key, control::window_input(tuple.outlook, plan, key), true});
+    telemetry::Features features;
+    if (look.connects) tracker_.add_to(key, features);
+    windows_of_tuples_.push_back({key, control::window_input(tuple.outlook, plan, key, features), true});
   }
   control::Round round = controller_.window(windows_of_tuples_, control::idle_window(plan), now);
   unsettled_.clear();
   for (const control::TupleDecision& tuple : round.tuples) {
     if (tuple.decision.standing.state != control::State::kGreen) unsettled_.push_back(tuple.tuple);
   }
+  round_ = round;
+  for (control::TupleDecision& tuple : round_.tuples) tuple.decision.transition.reset();
+  round_.host.transition.reset();
   return round;
 }
 

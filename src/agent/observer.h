@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "base/result.h"
 #include "control/controller.h"
 #include "kernel/census.h"
+#include "kernel/connect_probe.h"
+#include "telemetry/connect_tracker.h"
 #include "telemetry/rates.h"
 
 namespace tidewaiter::agent {
@@ -19,8 +22,21 @@ namespace tidewaiter::agent {
 /// Looks, folds, forecasts, decides: one window after the other. Thread: one at a time.
 class Observer {
  public:
-  Observer(kernel::NetworkNamespace network_namespace, const Configuration& configuration,
-           std::shared_ptr<const Setup> setup, base::Instant start);
+  /// What it looks with. Without a probe connects are not seen.
+  struct Sources {
+    kernel::NetworkNamespace network_namespace;
+    std::optional<kernel::ConnectProbe> connects;
+  };
+
+  Observer(Sources sources, const Configuration& configuration, std::shared_ptr<const Setup> setup,
+           base::Instant start);
+
+  /// For the caller's epoll: readable when a connect failed for a reason of this host. Absent without a probe.
+  [[nodiscard]] std::optional<int> connect_descriptor() const;
+
+  /// Takes in what happened since. The decisions that do not wait for the end of the window, or null when none changes
+  /// anything.
+  [[nodiscard]] std::shared_ptr<Snapshot> on_connects(base::Moment now);
 
   /// A window. When the look fails it is a missed one: decisions go on from what was known, and after a few the state
   /// is STALE. Errors: only while there has been no window at all.
@@ -36,11 +52,15 @@ class Observer {
 
  private:
   [[nodiscard]] base::Result<telemetry::Sample> look(base::Moment now);
+  void read_connects(base::Instant now);
   void keep_watched(telemetry::Sample& sample) const;
   [[nodiscard]] control::Round decide(const Look& look, base::Instant now);
+  [[nodiscard]] bool guard(const telemetry::Tuple& tuple, base::Instant now);
   [[nodiscard]] std::shared_ptr<Snapshot> snapshot(control::Round round, base::Moment now) const;
 
   kernel::Census census_;
+  std::optional<kernel::ConnectProbe> probe_;
+  telemetry::ConnectTracker tracker_;
   Configuration configuration_;
   std::shared_ptr<const Setup> setup_;
   telemetry::DemandTracker demand_;
@@ -49,6 +69,7 @@ class Observer {
   bool is_comparable_ = false;               ///< the next look shows the same namespace as the last
   std::vector<telemetry::Tuple> unsettled_;  ///< not GREEN at the last window: shown even when their sockets are gone
   std::vector<control::TupleWindow> windows_of_tuples_;
+  control::Round round_;  ///< the last one, with what guards changed since; without transitions
   std::uint64_t windows_ = 0;
   std::uint64_t missed_windows_ = 0;
   std::string last_error_;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "control/policy.h"
 #include "output/agent_view.h"
 #include "output/census_view.h"
+#include "telemetry/connect_tracker.h"
 #include "telemetry/sample.h"
 
 namespace tidewaiter::agent {
@@ -18,6 +20,7 @@ namespace tidewaiter::agent {
 struct Look {
   telemetry::Sample sample;
   output::CensusView census;
+  std::optional<telemetry::Connects> connects;  ///< absent: no source sees them
 
   Look() = default;
   Look(const Look&) = delete;
@@ -42,7 +45,15 @@ struct Snapshot {
   output::ObserverFigures observer;
 
   [[nodiscard]] output::AgentView view() const {
-    return {&setup->identity, &setup->policy, &setup->sources, &look->census, &round, at, window, observer};
+    return {&setup->identity,
+            &setup->policy,
+            &setup->sources,
+            &look->census,
+            look->connects ? &*look->connects : nullptr,
+            &round,
+            at,
+            window,
+            observer};
   }
 };
 

@@ -12,7 +12,8 @@ constexpr double kWorthWatching = 0.01;  // share of the ports in use
 constexpr base::Nanoseconds kForgetAfter = base::Seconds(600);
 
 bool is_worth_watching(const WindowInput& input) {
-  return input.features.connects || input.features.ppr.value_or(1.0) >= kWorthWatching;
+  const auto& connects = input.features.connects;
+  return (connects && connects->attempts > 0) || input.features.ppr.value_or(1.0) >= kWorthWatching;
 }
 
 bool is_calm(const TupleState& state) {

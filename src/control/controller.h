@@ -53,7 +53,7 @@ struct Round {
 };
 
 /// The controllers of all tuples of one namespace. Pure but for what it remembers: time is passed in, nothing is read
-/// or written. Tuples that use less than a hundredth of their ports and have no connect events are not watched, and
+/// or written. Tuples that use less than a hundredth of their ports and have no connects are not watched, and
 /// after ten calm minutes not any more.
 /// Thread: one at a time.
 class Controller {

@@ -2,6 +2,7 @@
 #include "output/agent_documents.h"
 
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <cmath>
 #include <utility>
@@ -56,17 +57,46 @@ Document conditions_off(const AgentView& view) {
   return list;
 }
 
-void add_connects(Document& document, const telemetry::Features& features) {
-  const auto& connects = features.pooled_connects;
-  const bool has_rate = connects && connects->attempts > 0;
+Document microseconds(const std::optional<telemetry::Quantile>& quantile) {
+  if (!quantile) return nullptr;
+  return std::chrono::duration<double, std::micro>(quantile->value).count();
+}
+
+/// Null where no source sees connects; a tuple without any has rates that nobody knows.
+void add_connects(Document& document, const telemetry::Tuple& tuple, const AgentView& view) {
+  const telemetry::TupleConnects* const found = view.connects == nullptr ? nullptr : view.connects->find(tuple);
+  const telemetry::TupleConnects none;
+  const telemetry::TupleConnects& connects = found == nullptr ? none : *found;
+  const auto& pooled = connects.pooled;
   const auto rate = [&](std::uint32_t failures) {
-    return has_rate ? Document(static_cast<double>(failures) / connects->attempts) : Document(nullptr);
+    return pooled ? Document(static_cast<double>(failures) / pooled->attempts) : Document(nullptr);
   };
-  document["cfr"] = has_rate ? rate(connects->failed_local + connects->failed_peer) : Document(nullptr);
-  document["cfr_local"] = has_rate ? rate(connects->failed_local) : Document(nullptr);
-  document["attempts"] = connects ? Document(connects->attempts) : Document(nullptr);
-  document["ctl95_us"] = features.connect_time ? Document(features.connect_time->p95_us) : Document(nullptr);
-  document["rbi"] = known(features.burst_index);
+  document["cfr"] = pooled ? rate(pooled->failed_local + pooled->failed_peer) : Document(nullptr);
+  document["cfr_local"] = pooled ? rate(pooled->failed_local) : Document(nullptr);
+  document["attempts"] = pooled ? Document(pooled->attempts) : Document(nullptr);
+  document["ctl95_us"] = microseconds(connects.connect_p95);
+  document["ctl99_us"] = microseconds(connects.connect_p99);
+  document["port_search_p95_us"] = microseconds(connects.search_p95);
+  document["rbi"] = known(connects.burst_index);
+  Document widths = Document::object();
+  constexpr std::array<const char*, telemetry::kBurstWidths.size()> kWidths = {"20ms", "100ms", "250ms", "500ms"};
+  for (std::size_t i = 0; i < kWidths.size(); ++i) widths[kWidths.at(i)] = known(connects.bursts.at(i));
+  document["rbi_widths"] = std::move(widths);
+  const auto if_seen = [&](double value) { return view.connects == nullptr ? Document(nullptr) : Document(value); };
+  document["retry_rate_per_s"] = if_seen(connects.retries_per_s);
+  document["retries_per_attempt"] = known(connects.retries_per_attempt);
+  document["reconnects_per_s"] = if_seen(connects.reconnects_per_s);
+  document["port_search_cores"] = if_seen(connects.search_cores);
+  document["connects"] = view.connects == nullptr ? Document(nullptr) : connects_document(connects.totals);
+  Document processes = Document::array();
+  for (const telemetry::ConnectProcess& process : connects.processes) {
+    processes.push_back({{"pid", process.pid},
+                         {"comm", process.command},
+                         {"failures", process.failures},
+                         {"slow", process.slow},
+                         {"retries", process.retries}});
+  }
+  document["processes"] = view.connects == nullptr ? Document(nullptr) : std::move(processes);
 }
 
 /// What is decided for a tuple; nothing for one that is not watched, which is GREEN.
@@ -77,7 +107,6 @@ void add_decision(Document& document, const control::TupleDecision* decided, con
     document["peer_fault"] = false;
     document["p_stress"] = nullptr;
     document["reasons"] = Document::array();
-    add_connects(document, {});
     document["critical"] = true;
     document["flapping"] = false;
     document["order_state"] = control::name(control::State::kGreen);
@@ -89,7 +118,6 @@ void add_decision(Document& document, const control::TupleDecision* decided, con
   document["peer_fault"] = decision.has_peer_fault;
   document["p_stress"] = decision.stress ? Document(decision.stress->probability) : Document(nullptr);
   document["reasons"] = reasons_document(decision.reasons, decided->tuple, view.identity->netns);
-  add_connects(document, decided->features);
   document["critical"] = decided->is_critical;
   document["flapping"] = decision.is_flapping;
   document["order_state"] = control::name(decision.order_state);
@@ -122,6 +150,7 @@ Document tuples_document(const AgentView& view, const StatusOptions& options) {
   Document list = Document::array();
   for (const Row& row : rows_of(view, options.max_tuples)) {
     Document tuple = tuple_document(*row.view, view.identity->netns);
+    add_connects(tuple, row.view->sample->tuple, view);
     add_decision(tuple, row.decided, view);
     list.push_back(std::move(tuple));
   }
@@ -145,10 +174,11 @@ Document observer_document(const AgentView& view) {
 Document absent_document(const AgentView& view) {
   Document absent = Document::object();
   for (const auto& [field, reason] : view.census->sample->absent) absent[field] = reason;
-  for (const char* field : {"tuples.cfr", "tuples.cfr_local", "tuples.attempts", "tuples.ctl95_us"}) {
-    absent[field] = "needs connect events (tier 1 or 2)";
+  for (const char* field :
+       {"tuples.cfr", "tuples.cfr_local", "tuples.attempts", "tuples.ctl95_us", "tuples.port_search_p95_us",
+        "tuples.rbi", "tuples.connects", "tuples.processes", "host.connects"}) {
+    if (view.connects == nullptr) absent[field] = "needs connect events (tier 1 or 2)";
   }
-  absent["tuples.rbi"] = "needs retry events (tier 2)";
   if (!view.round->host.p_stress) absent["p_stress"] = "no tuple uses a hundredth of its ports";
   return absent;
 }
@@ -157,6 +187,18 @@ Document absent_document(const AgentView& view) {
 
 bool is_enforced(const control::Modes& modes) {
   return modes.connection == control::Mode::kEnforce || modes.order == control::Mode::kEnforce;
+}
+
+Document connects_document(const telemetry::ConnectTotals& totals) {
+  Document failures = Document::object();
+  for (std::size_t i = 0; i < telemetry::kConnectCauses; ++i) {
+    failures[std::string(telemetry::name(static_cast<telemetry::ConnectCause>(i)))] = totals.ended.at(i);
+  }
+  return {{"attempts", totals.attempts},     {"established", totals.established},
+          {"failures", std::move(failures)}, {"port_probes", totals.port_probes},
+          {"collisions", totals.collisions}, {"pre_syn_unattributed", totals.pre_syn_unattributed},
+          {"prohibited", totals.prohibited}, {"syn_retransmits", totals.syn_retransmits},
+          {"retries", totals.retries},       {"inferred", totals.inferred}};
 }
 
 Document subject_document(const telemetry::Tuple& tuple, const std::string& netns) {
@@ -233,7 +275,10 @@ Document status_document(const AgentView& view, base::Instant now, const StatusO
                      {"range", range_document(view.census->sample->plan)},
                      {"tuples", tuples_document(view, options)}};
   status["tuples_omitted"] = view.census->tuples.size() - status["tuples"].size();
-  status["host"] = {{"ppr", known(view.census->host.ppr)}, {"twr", known(view.census->host.twr)}};
+  status["host"] = {
+      {"ppr", known(view.census->host.ppr)},
+      {"twr", known(view.census->host.twr)},
+      {"connects", view.connects == nullptr ? Document(nullptr) : connects_document(view.connects->totals)}};
   status["observer"] = observer_document(view);
   status["absent"] = absent_document(view);
   return status;

@@ -11,6 +11,7 @@
 #include "control/controller.h"
 #include "control/policy.h"
 #include "output/census_view.h"
+#include "telemetry/connect_tracker.h"
 
 namespace tidewaiter::output {
 
@@ -47,6 +48,7 @@ struct AgentView {
   const control::Policy* policy = nullptr;
   const std::vector<Source>* sources = nullptr;
   const CensusView* census = nullptr;  ///< of the last window; null before the first
+  const telemetry::Connects* connects = nullptr;  ///< of the last window; null: no source sees them
   const control::Round* round = nullptr;
   base::Moment at{};         ///< of the decisions; later than the census's when windows were missed
   std::uint64_t window = 0;  ///< number in the journal

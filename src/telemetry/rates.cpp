@@ -24,6 +24,13 @@ void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
   if (after->is_mini_socket()) ++flow.closed_to_time_wait;
 }
 
+/// Connects of the window that wanted a port of the tuple and got none, each counted once however often it was tried.
+std::uint32_t portless(const Connects* connects, const Tuple& tuple) {
+  const TupleConnects* const known = connects == nullptr ? nullptr : connects->find(tuple);
+  if (known == nullptr || known->window_portless <= known->window_retries) return 0;
+  return static_cast<std::uint32_t>(known->window_portless - known->window_retries);
+}
+
 }  // namespace
 
 double PortFlow::growth_per_s() const {
@@ -94,7 +101,7 @@ void DemandEstimator::Mean::add(double rate, base::Nanoseconds elapsed, base::Na
   weight += share * (1.0 - weight);
 }
 
-void DemandTracker::observe(const Sample& before, const Sample& after) {
+void DemandTracker::observe(const Sample& before, const Sample& after, const Connects* connects) {
   const base::Nanoseconds elapsed = after.at.steady - before.at.steady;
   if (elapsed <= base::Nanoseconds(0)) return;
   std::unordered_map<Tuple, TupleDemand> next;
@@ -108,10 +115,11 @@ void DemandTracker::observe(const Sample& before, const Sample& after) {
     TupleDemand demand = known != tuples_.end() ? known->second : TupleDemand{{}, DemandEstimator(options_)};
     if (known == tuples_.end() && has_history_) demand.offered.update(0, 10 * options_.slow);
     demand.flow = flow_between(was_there ? *earlier : nothing, tuple, elapsed, places_);
-    const bool is_hidden = pressure_of(tuple, after.plan).free == 0;
-    const double rate = demand.flow.per_second(demand.flow.opened);
-    if (!is_hidden || rate > demand.offered.per_second().value_or(0))
-      demand.offered.update(demand.flow.opened, elapsed);
+    const std::uint32_t offered = demand.flow.opened + portless(connects, tuple.tuple);
+    const bool is_hidden = connects == nullptr && pressure_of(tuple, after.plan).free == 0;
+    if (!is_hidden || demand.flow.per_second(offered) > demand.offered.per_second().value_or(0)) {
+      demand.offered.update(offered, elapsed);
+    }
     next.emplace(tuple.tuple, demand);
   }
   tuples_ = std::move(next);

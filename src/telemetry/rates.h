@@ -8,6 +8,7 @@
 
 #include "base/instant.h"
 #include "base/settings.h"
+#include "telemetry/connect_tracker.h"
 #include "telemetry/sample.h"
 
 namespace tidewaiter::telemetry {
@@ -92,7 +93,9 @@ class DemandTracker {
   /// Two successive looks at one namespace. Looks in the wrong order, or at the same instant, change nothing.
   /// A tuple that appears between later looks had no load before. While a tuple has no free port its load cannot be
   /// seen (what fails leaves no socket): the estimate then rises but does not fall.
-  void observe(const Sample& before, const Sample& after);
+  /// `connects`: of the window between the looks, or null where no source sees them; with it what found no port is
+  /// load too, and the estimate follows what was offered.
+  void observe(const Sample& before, const Sample& after, const Connects* connects = nullptr);
 
   /// Null for a tuple that was not in the last look, and for all before the first pair of looks.
   [[nodiscard]] const TupleDemand* find(const Tuple& tuple) const;

@@ -27,6 +27,7 @@ struct Agent {
   std::vector<Source> sources{{"sock_diag", 0, true, ""}, {"bpf_state", 1, false, "CAP_PERFMON"}};
   telemetry::Sample sample;
   CensusView census;
+  std::optional<telemetry::Connects> connects;
   control::Round round;
   ObserverFigures observer;
 
@@ -66,9 +67,19 @@ struct Agent {
     return round.tuples.back();
   }
 
+  /// The connects of a tuple; from the first call on they have a source.
+  telemetry::TupleConnects& connects_of(std::uint16_t port) {
+    if (!connects) connects.emplace();
+    for (const auto& tuple : sample.tuples) {
+      if (tuple.tuple.destination_port == port) return connects->tuples[tuple.tuple];
+    }
+    ADD_FAILURE() << "no tuple with port " << port;
+    return connects->tuples[{}];
+  }
+
   AgentView view() {
     census = view_of(sample, nullptr, {});
-    return {&identity, &policy, &sources, &census, &round, moment(0), 42, observer};
+    return {&identity, &policy, &sources, &census, connects ? &*connects : nullptr, &round, moment(0), 42, observer};
   }
 
   Document status(std::int64_t age_s = 0, const StatusOptions& options = {}) {
@@ -212,7 +223,7 @@ TEST(StatusDocument, troubled_tuple_has_parameters_detected_and_enforced) {
   agent.add(9'000, 720);
   auto& decided = agent.decide(9'000, State::kYellow);
   decided.decision.has_peer_fault = true;
-  decided.features.pooled_connects = telemetry::ConnectCounts{40, 1, 3};
+  agent.connects_of(9'000).pooled = telemetry::ConnectCounts{40, 1, 3};
   const Document tuple = agent.status()["tuples"][0];
   EXPECT_EQ(tuple["peer_fault"], true);
   EXPECT_EQ(tuple["parameters"]["clip_scale"], 0.875);
