@@ -63,7 +63,7 @@ void fill(const output::TupleView& tuple, store::WindowRow& row) {
 void fill(const telemetry::Features& features, store::WindowRow& row) {
   if (const auto& connects = features.pooled_connects; connects && connects->attempts > 0) {
     row.attempts = connects->attempts;
-    row.cfr = static_cast<double>(connects->failed_local + connects->failed_peer) / connects->attempts;
+    row.cfr = static_cast<double>(connects->failed()) / connects->attempts;
     row.cfr_local = static_cast<double>(connects->failed_local) / connects->attempts;
   }
   if (features.connect_time) row.ctl95_us = features.connect_time->p95_us;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view kConnectEvents = "connect events (tier 1 or 2)";
 constexpr std::string_view kOrderEvents = "order events (tier 2)";
-constexpr std::string_view kRetryEvents = "retry events (tier 2)";
+constexpr std::string_view kRetryEvents = "retry events (tier 1 or 2)";
 
 constexpr auto kAtLeast = Comparison::kAtLeast;
 constexpr auto kBelow = Comparison::kBelow;

@@ -86,7 +86,7 @@ void read_connects(const TupleState& state, const Policy& policy, base::Instant 
                 state.last_local_failure ? seconds(now - *state.last_local_failure) : kNever);
   }
   if (const auto& pooled = features.pooled_connects) {
-    signals.set(Signal::kFailureRate, judged(pooled->failed_local + pooled->failed_peer, pooled->attempts, policy));
+    signals.set(Signal::kFailureRate, judged(pooled->failed(), pooled->attempts, policy));
     signals.set(Signal::kLocalFailureRate, judged(pooled->failed_local, pooled->attempts, policy));
     signals.set(Signal::kPeerFailureRate, judged(pooled->failed_peer, pooled->attempts, policy));
   }

@@ -71,7 +71,7 @@ void add_connects(Document& document, const telemetry::Tuple& tuple, const Agent
   const auto rate = [&](std::uint32_t failures) {
     return pooled ? Document(static_cast<double>(failures) / pooled->attempts) : Document(nullptr);
   };
-  document["cfr"] = pooled ? rate(pooled->failed_local + pooled->failed_peer) : Document(nullptr);
+  document["cfr"] = pooled ? rate(pooled->failed()) : Document(nullptr);
   document["cfr_local"] = pooled ? rate(pooled->failed_local) : Document(nullptr);
   document["attempts"] = pooled ? Document(pooled->attempts) : Document(nullptr);
   document["ctl95_us"] = microseconds(connects.connect_p95);

@@ -33,8 +33,9 @@ ConnectCounts counts_of(const ConnectTotals& delta) {
   ConnectCounts counts;
   counts.failed_local = static_cast<std::uint32_t>(delta.failed_local());
   counts.failed_peer = static_cast<std::uint32_t>(delta.failed_peer());
-  counts.attempts = static_cast<std::uint32_t>(delta.established + delta.count(ConnectCause::kAborted)) +
-                    counts.failed_local + counts.failed_peer;
+  counts.failed_other = static_cast<std::uint32_t>(delta.failed_other());
+  counts.attempts =
+      static_cast<std::uint32_t>(delta.established + delta.count(ConnectCause::kAborted)) + counts.failed();
   return counts;
 }
 

@@ -30,7 +30,12 @@ std::string_view name(ConnectCause cause) {
 
 bool is_local(ConnectCause cause) {
   using enum ConnectCause;
-  return cause == kAddrNotAvailable || cause == kAddrInUse || cause == kDenied || cause == kResources;
+  return cause == kAddrNotAvailable || cause == kAddrInUse || cause == kResources;
+}
+
+bool is_peers(ConnectCause cause) {
+  using enum ConnectCause;
+  return cause == kTimeout || cause == kRefused || cause == kReset || cause == kUnreachable;
 }
 
 std::uint64_t ConnectTotals::failed_local() const {
@@ -44,8 +49,7 @@ std::uint64_t ConnectTotals::failed_local() const {
 std::uint64_t ConnectTotals::failed_peer() const {
   std::uint64_t failed = pre_syn_unattributed;
   for (std::size_t i = 0; i < kConnectCauses; ++i) {
-    const auto cause = static_cast<ConnectCause>(i);
-    if (!is_local(cause) && cause != ConnectCause::kAborted) failed += ended[i];
+    if (is_peers(static_cast<ConnectCause>(i))) failed += ended[i];
   }
   return failed;
 }

@@ -35,8 +35,12 @@ inline constexpr std::size_t kConnectCauses = static_cast<std::size_t>(ConnectCa
 /// As in documents and metrics: "addr_not_available".
 [[nodiscard]] std::string_view name(ConnectCause cause);
 
-/// This host's doing: EADDRNOTAVAIL, EADDRINUSE, EPERM, no memory. The others are the peer's, or nobody's (kAborted).
+/// This host runs short: no port, no memory. It drives the port stress of a tuple, and does not wait for a window.
 [[nodiscard]] bool is_local(ConnectCause cause);
+
+/// The peer's doing, or the way's: time-out, refused, reset, unreachable. What is neither this nor local is denied by a
+/// rule, unknown, or no failure at all (kAborted).
+[[nodiscard]] bool is_peers(ConnectCause cause);
 
 /// What became of the connects to one destination, since its source began to count. A connect() that fails before a
 /// source address is chosen has a tuple with the unspecified source.
@@ -59,10 +63,12 @@ struct ConnectTotals {
 
   [[nodiscard]] std::uint64_t count(ConnectCause cause) const { return ended[static_cast<std::size_t>(cause)]; }
 
-  /// Failures for reasons of this host, and of peers. Failures before SYN_SENT without a known reason are the peers':
-  /// most have no route.
+  /// Failures by whose doing they are. Those before SYN_SENT without a known reason are the peers': most have no route.
   [[nodiscard]] std::uint64_t failed_local() const;
   [[nodiscard]] std::uint64_t failed_peer() const;
+  [[nodiscard]] std::uint64_t failed_other() const {
+    return count(ConnectCause::kDenied) + count(ConnectCause::kOther);
+  }
 
   ConnectTotals& operator+=(const ConnectTotals& other);
 

@@ -9,13 +9,17 @@ namespace tidewaiter::telemetry {
 /// Logical connects and how they ended. Refusals by our own budgets are in none of these.
 struct ConnectCounts {
   std::uint32_t attempts = 0;
-  std::uint32_t failed_local = 0;  ///< EADDRNOTAVAIL, EADDRINUSE, EAGAIN, EMFILE, ENOBUFS, EPERM: this host's doing
+  std::uint32_t failed_local = 0;  ///< EADDRNOTAVAIL, EADDRINUSE, EAGAIN, EMFILE, ENOBUFS: this host runs short
   std::uint32_t failed_peer = 0;   ///< time-out, refused, reset, unreachable
+  std::uint32_t failed_other = 0;  ///< denied by a rule of this host, or for a reason that nobody knows
+
+  [[nodiscard]] std::uint32_t failed() const { return failed_local + failed_peer + failed_other; }
 
   ConnectCounts& operator+=(const ConnectCounts& other) {
     attempts += other.attempts;
     failed_local += other.failed_local;
     failed_peer += other.failed_peer;
+    failed_other += other.failed_other;
     return *this;
   }
   friend bool operator==(const ConnectCounts&, const ConnectCounts&) = default;

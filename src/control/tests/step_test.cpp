@@ -267,12 +267,22 @@ TEST(Step, does_not_divide_by_a_median_of_nothing) {
   EXPECT_EQ(feed.windows(3, instant).standing.state, State::kGreen);
 }
 
+TEST(Step, what_a_rule_denies_is_neither_port_stress_nor_a_peers_fault) {
+  WindowInput denied = calm_window();
+  denied.features.connects = telemetry::ConnectCounts{30, 0, 0, 30};
+  denied.features.pooled_connects = denied.features.connects;
+  Feed feed;
+  const Decision decision = feed.windows(5, denied);
+  EXPECT_EQ(decision.standing.state, State::kGreen);
+  EXPECT_FALSE(decision.has_peer_fault);
+}
+
 // Refusals of our own.
 
 TEST(Step, has_no_input_for_refusals_of_our_own) {
   // A refused connect is no attempt: the counts have no other member, and a window of nothing but refusals is empty.
-  const auto [attempts, failed_local, failed_peer] = telemetry::ConnectCounts{};
-  EXPECT_EQ(attempts + failed_local + failed_peer, 0U);
+  const auto [attempts, failed_local, failed_peer, failed_other] = telemetry::ConnectCounts{};
+  EXPECT_EQ(attempts + failed_local + failed_peer + failed_other, 0U);
   telemetry::ConnectPool pool;
   base::Instant now = kStart;
   pool.add(now, {30, 3, 1});

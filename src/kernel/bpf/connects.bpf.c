@@ -249,8 +249,7 @@ static __always_inline void give_credit(const struct attempt* attempt, __u64 now
 }
 
 static __always_inline bool is_local_cause(__u32 cause) {
-  return cause == TW_CAUSE_ADDR_NOT_AVAILABLE || cause == TW_CAUSE_ADDR_IN_USE || cause == TW_CAUSE_DENIED ||
-         cause == TW_CAUSE_RESOURCES;
+  return cause == TW_CAUSE_ADDR_NOT_AVAILABLE || cause == TW_CAUSE_ADDR_IN_USE || cause == TW_CAUSE_RESOURCES;
 }
 
 /* Failures of this host wake the reader, a millisecond apart; everything else waits for its timer, or for a quarter of

@@ -104,7 +104,7 @@ TEST(ConnectTracker, tells_local_failures_from_those_of_peers_and_from_neither) 
   source.totals().attempts += 1;
   source.totals().pre_syn_unattributed += 1;
   const TupleConnects& connects = source.window();
-  EXPECT_EQ(connects.window, (ConnectCounts{21, 3, 4}));
+  EXPECT_EQ(connects.window, (ConnectCounts{21, 2, 4, 1}));
   EXPECT_EQ(connects.window_portless, 2U);
 }
 
