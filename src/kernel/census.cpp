@@ -34,12 +34,12 @@ class HalfOpenRows final : public telemetry::RowSink {
   telemetry::ListenerBuilder& listeners_;
 };
 
-/// Connections that wait for accept(). The longest wait is kept, so seeing some of them twice changes nothing.
+/// Connections that wait for accept().
 class WaitingRows final : public telemetry::RowSink {
  public:
   explicit WaitingRows(telemetry::ListenerBuilder& listeners) : listeners_(listeners) {}
   void on_row(const telemetry::SocketRow& row) override { listeners_.add_waiting(row); }
-  void on_restart() override {}
+  void on_restart() override { listeners_.forget_waiting(); }
 
  private:
   telemetry::ListenerBuilder& listeners_;

@@ -22,6 +22,11 @@ using telemetry::SocketRow;
 
 constexpr std::size_t kDropsOffset = SK_MEMINFO_DROPS * sizeof(std::uint32_t);
 constexpr std::size_t kLastDataSentOffset = offsetof(tcp_info, tcpi_last_data_sent);
+constexpr std::size_t kLastDataReceivedOffset = offsetof(tcp_info, tcpi_last_data_recv);
+constexpr std::size_t kLastAckReceivedOffset = offsetof(tcp_info, tcpi_last_ack_recv);
+constexpr std::size_t kRoundTripOffset = offsetof(tcp_info, tcpi_rtt);
+constexpr std::size_t kAdvertisedMssOffset = offsetof(tcp_info, tcpi_advmss);
+constexpr std::size_t kBytesAckedOffset = offsetof(tcp_info, tcpi_bytes_acked);
 
 std::uint8_t extension_bits(DiagExtension extension) {
   switch (extension) {
@@ -85,44 +90,118 @@ SocketRow row_of(const inet_diag_msg& message) {
   return row;
 }
 
-/// A 32-bit field of an attribute, where the attribute is long enough to have it: tcp_info grows with every kernel.
-std::optional<std::uint32_t> field_at(std::span<const std::byte> payload, std::size_t offset) {
-  if (payload.size() < offset + sizeof(std::uint32_t)) return std::nullopt;
-  std::uint32_t value = 0;
+/// A field of an attribute, where the attribute is long enough to have it: tcp_info grows with every kernel.
+template <class Field = std::uint32_t>
+std::optional<Field> field_at(std::span<const std::byte> payload, std::size_t offset) {
+  if (payload.size() < offset + sizeof(Field)) return std::nullopt;
+  Field value = 0;
   std::memcpy(&value, payload.data() + offset, sizeof value);
   return value;
 }
 
-base::Result<void> read_attributes(std::span<const std::byte> bytes, SocketRow& row) {
+/// Calls visit(type, payload) for every attribute.
+template <class Visitor>
+base::Result<void> for_each_attribute(std::span<const std::byte> bytes, Visitor visit) {
   while (bytes.size() >= sizeof(nlattr)) {
     nlattr header{};
     std::memcpy(&header, bytes.data(), sizeof header);
     if (header.nla_len < sizeof header || header.nla_len > bytes.size()) {
       return base::fail(base::ErrorCode::kMalformed, "a sock_diag attribute reaches past its message");
     }
-    const auto payload = bytes.subspan(sizeof header, header.nla_len - sizeof header);
-    if (header.nla_type == INET_DIAG_SKMEMINFO) row.drops = field_at(payload, kDropsOffset);
-    if (header.nla_type == INET_DIAG_INFO) row.last_data_sent_ms = field_at(payload, kLastDataSentOffset);
+    visit(header.nla_type, bytes.subspan(sizeof header, header.nla_len - sizeof header));
     bytes = bytes.subspan(std::min(bytes.size(), static_cast<std::size_t>(NLA_ALIGN(header.nla_len))));
   }
   return {};
 }
 
-base::Result<void> read_row(std::span<const std::byte> payload, telemetry::RowSink& sink, DiagChunk& chunk) {
+bool is_internet_family(const inet_diag_msg& message) {
+  return message.idiag_family == AF_INET || message.idiag_family == AF_INET6;
+}
+
+/// The fixed part of a row.
+base::Result<inet_diag_msg> fixed_part(std::span<const std::byte> payload) {
   inet_diag_msg message{};
   if (payload.size() < sizeof message) {
     return base::fail(base::ErrorCode::kMalformed, "a sock_diag row is shorter than its fixed part");
   }
   std::memcpy(&message, payload.data(), sizeof message);
-  if (message.idiag_family != AF_INET && message.idiag_family != AF_INET6) {
+  return message;
+}
+
+base::Result<void> read_row(std::span<const std::byte> payload, telemetry::RowSink& sink, DiagChunk& chunk) {
+  const auto message = fixed_part(payload);
+  if (!message) return tl::unexpected(message.error());
+  if (!is_internet_family(*message)) {
     ++chunk.unknown;
     return {};
   }
-  SocketRow row = row_of(message);
-  if (auto attributes = read_attributes(payload.subspan(sizeof message), row); !attributes) return attributes;
+  SocketRow row = row_of(*message);
+  const auto read = for_each_attribute(payload.subspan(sizeof(inet_diag_msg)), [&](std::uint16_t type, auto attribute) {
+    if (type == INET_DIAG_SKMEMINFO) row.drops = field_at(attribute, kDropsOffset);
+    if (type == INET_DIAG_INFO) row.last_data_sent_ms = field_at(attribute, kLastDataSentOffset);
+  });
+  if (!read) return read;
   ++chunk.rows;
   sink.on_row(row);
   return {};
+}
+
+telemetry::DestroyedSocket destroyed_of(const inet_diag_msg& message) {
+  telemetry::DestroyedSocket socket;
+  socket.local = address_of(message.idiag_family, message.id.idiag_src);
+  socket.remote = address_of(message.idiag_family, message.id.idiag_dst);
+  socket.local_port = ntohs(message.id.idiag_sport);
+  socket.remote_port = ntohs(message.id.idiag_dport);
+  socket.is_ipv6_socket = message.idiag_family == AF_INET6;
+  return socket;
+}
+
+base::Result<void> read_destroyed(std::span<const std::byte> payload, DestroyedSink& sink, DestroyedChunk& chunk) {
+  const auto message = fixed_part(payload);
+  if (!message) return tl::unexpected(message.error());
+  if (!is_internet_family(*message)) {
+    ++chunk.unknown;
+    return {};
+  }
+  telemetry::DestroyedSocket socket = destroyed_of(*message);
+  const auto read = for_each_attribute(payload.subspan(sizeof(inet_diag_msg)), [&](std::uint16_t type, auto info) {
+    if (type != INET_DIAG_INFO) return;
+    socket.rtt_us = field_at(info, kRoundTripOffset);
+    socket.bytes_acked = field_at<std::uint64_t>(info, kBytesAckedOffset);
+    socket.advertised_mss = field_at(info, kAdvertisedMssOffset);
+    socket.last_data_received_ms = field_at(info, kLastDataReceivedOffset);
+    socket.last_ack_received_ms = field_at(info, kLastAckReceivedOffset);
+  });
+  if (!read) return read;
+  ++chunk.sockets;
+  sink.on_destroyed(socket);
+  return {};
+}
+
+/// One message of a datagram.
+struct Message {
+  nlmsghdr header{};
+  std::span<const std::byte> payload;
+};
+
+/// Cuts the next message off `datagram`, which is not empty.
+base::Result<Message> next_message(std::span<const std::byte>& datagram) {
+  Message message;
+  if (datagram.size() < sizeof message.header) {
+    return base::fail(base::ErrorCode::kMalformed, "a netlink header is cut off");
+  }
+  std::memcpy(&message.header, datagram.data(), sizeof message.header);
+  const std::size_t length = message.header.nlmsg_len;
+  if (length < sizeof message.header || length > datagram.size()) {
+    return base::fail(base::ErrorCode::kMalformed, "a netlink message reaches past its datagram");
+  }
+  message.payload = datagram.subspan(sizeof message.header, length - sizeof message.header);
+  datagram = datagram.subspan(std::min(datagram.size(), static_cast<std::size_t>(NLMSG_ALIGN(length))));
+  return message;
+}
+
+bool is_row(const nlmsghdr& header) {
+  return header.nlmsg_type == TCPDIAG_GETSOCK || header.nlmsg_type == SOCK_DIAG_BY_FAMILY;
 }
 
 /// The error number that NLMSG_ERROR and, at the end of a failed dump, NLMSG_DONE carry; 0 = none.
@@ -155,14 +234,9 @@ base::Result<DiagChunk> parse_dump(std::span<const std::byte> datagram, std::uin
                                    telemetry::RowSink& sink) {
   DiagChunk chunk;
   while (!datagram.empty() && !chunk.is_done) {
-    nlmsghdr header{};
-    if (datagram.size() < sizeof header) return base::fail(base::ErrorCode::kMalformed, "a netlink header is cut off");
-    std::memcpy(&header, datagram.data(), sizeof header);
-    if (header.nlmsg_len < sizeof header || header.nlmsg_len > datagram.size()) {
-      return base::fail(base::ErrorCode::kMalformed, "a netlink message reaches past its datagram");
-    }
-    const auto payload = datagram.subspan(sizeof header, header.nlmsg_len - sizeof header);
-    datagram = datagram.subspan(std::min(datagram.size(), static_cast<std::size_t>(NLMSG_ALIGN(header.nlmsg_len))));
+    const auto message = next_message(datagram);
+    if (!message) return tl::unexpected(message.error());
+    const nlmsghdr& header = message->header;
     if (header.nlmsg_seq != sequence) {
       ++chunk.unknown;
       continue;
@@ -170,12 +244,26 @@ base::Result<DiagChunk> parse_dump(std::span<const std::byte> datagram, std::uin
     chunk.is_interrupted |= (header.nlmsg_flags & NLM_F_DUMP_INTR) != 0;
     if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) {
       chunk.is_done = true;
-      if (const int error = error_of(payload); error < 0) return base::fail_errno(-error, "sock_diag dump");
-    } else if (header.nlmsg_type == TCPDIAG_GETSOCK || header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
-      if (auto row = read_row(payload, sink, chunk); !row) return tl::unexpected(row.error());
+      if (const int error = error_of(message->payload); error < 0) return base::fail_errno(-error, "sock_diag dump");
+    } else if (is_row(header)) {
+      if (auto row = read_row(message->payload, sink, chunk); !row) return tl::unexpected(row.error());
     } else {
       ++chunk.unknown;
     }
+  }
+  return chunk;
+}
+
+base::Result<DestroyedChunk> parse_destroyed(std::span<const std::byte> datagram, DestroyedSink& sink) {
+  DestroyedChunk chunk;
+  while (!datagram.empty()) {
+    const auto message = next_message(datagram);
+    if (!message) return tl::unexpected(message.error());
+    if (!is_row(message->header)) {
+      ++chunk.unknown;
+      continue;
+    }
+    if (auto read = read_destroyed(message->payload, sink, chunk); !read) return tl::unexpected(read.error());
   }
   return chunk;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "telemetry/connect_hints.h"
 #include "telemetry/socket_row.h"
 
 namespace tidewaiter::kernel {
@@ -60,5 +61,22 @@ struct DiagChunk {
 /// short), or what the kernel answered (errno).
 [[nodiscard]] base::Result<DiagChunk> parse_dump(std::span<const std::byte> datagram, std::uint32_t sequence,
                                                  telemetry::RowSink& sink);
+
+/// Receives the ends of sockets, in the order of the kernel's messages.
+class DestroyedSink {
+ public:
+  virtual ~DestroyedSink() = default;
+  virtual void on_destroyed(const telemetry::DestroyedSocket& socket) = 0;
+};
+
+/// What one datagram of a multicast group said.
+struct DestroyedChunk {
+  std::uint32_t sockets = 0;
+  std::uint32_t unknown = 0;  ///< messages of a kind or family that is not ours: passed over
+};
+
+/// Reads one datagram of SKNLGRP_INET_TCP_DESTROY or its IPv6 twin and hands each socket to `sink`. Reads nothing
+/// beyond `datagram`. Errors: kMalformed, as parse_dump().
+[[nodiscard]] base::Result<DestroyedChunk> parse_destroyed(std::span<const std::byte> datagram, DestroyedSink& sink);
 
 }  // namespace tidewaiter::kernel

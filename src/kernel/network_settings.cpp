@@ -131,7 +131,8 @@ std::map<std::string, std::optional<std::int64_t>> handshake_counters(const Coun
   for (const char* name :
        {"Tcp.ActiveOpens", "Tcp.PassiveOpens", "Tcp.AttemptFails", "TcpExt.ListenOverflows", "TcpExt.ListenDrops",
         "TcpExt.TCPReqQFullDrop", "TcpExt.TCPReqQFullDoCookies", "TcpExt.SyncookiesSent", "TcpExt.SyncookiesRecv",
-        "TcpExt.SyncookiesFailed", "TcpExt.TCPSynRetrans", "TcpExt.TCPTimeWaitOverflow", "TcpExt.TWRecycled"}) {
+        "TcpExt.SyncookiesFailed", "TcpExt.TCPSynRetrans", "TcpExt.TCPTimeouts", "TcpExt.TCPTimeWaitOverflow",
+        "TcpExt.TWRecycled"}) {
     chosen.emplace(name, counters.get(name));
   }
   return chosen;

@@ -93,9 +93,9 @@ std::optional<Headline> listener_headline(const telemetry::ListenerSample& liste
                                 "dropped until the program calls accept().",
                                 name, listener.accept_queue, listener.accept_limit)};
   }
-  if (listener.oldest_wait_ms.value_or(0) >= kLateAcceptMs) {
+  if (listener.waits && listener.waits->oldest_ms >= kLateAcceptMs) {
     return Headline{Tone::kWarning, fmt::format("{}: a connection has waited {} for accept().", name,
-                                                base::humane_duration(base::Milliseconds(*listener.oldest_wait_ms)))};
+                                                base::humane_duration(base::Milliseconds(listener.waits->oldest_ms)))};
   }
   return std::nullopt;
 }
@@ -181,15 +181,14 @@ std::string listener_section(const telemetry::Sample& sample, const Style& style
   for (std::size_t i = 0; i < std::min(most, listeners.size()); ++i) {
     const auto& listener = listeners[i];
     const auto headline = listener_headline(listener);
-    text += fit_left(style, "", 9) +
-            paint(style, headline ? headline->tone : Tone::kPlain,
-                  fit_left(style, telemetry::endpoint_to_string(listener.address, listener.port), name_columns)) +
-            column(style, fmt::format("{} / {}", grouped(listener.accept_queue), grouped(listener.accept_limit)), 14) +
-            column(style, count(listener.half_open), 10) + column(style, count(listener.drops), 10) +
-            column(style,
-                   listener.oldest_wait_ms ? base::humane_duration(base::Milliseconds(*listener.oldest_wait_ms)) : "–",
-                   12) +
-            "\n";
+    text +=
+        fit_left(style, "", 9) +
+        paint(style, headline ? headline->tone : Tone::kPlain,
+              fit_left(style, telemetry::endpoint_to_string(listener.address, listener.port), name_columns)) +
+        column(style, fmt::format("{} / {}", grouped(listener.accept_queue), grouped(listener.accept_limit)), 14) +
+        column(style, count(listener.half_open), 10) + column(style, count(listener.drops), 10) +
+        column(style, listener.waits ? base::humane_duration(base::Milliseconds(listener.waits->oldest_ms)) : "–", 12) +
+        "\n";
   }
   if (listeners.size() > most) {
     text += paint(style, Tone::kFaint, fmt::format("         and {} more", grouped(listeners.size() - most))) + "\n";

@@ -27,10 +27,20 @@ Document time_to(const std::optional<model::Forecast>& forecast,
 }
 
 Document listener_document(const telemetry::ListenerSample& listener) {
-  return {{"addr", listener.address.to_string()},  {"port", listener.port},
-          {"sockets", listener.sockets},           {"accept_queue", listener.accept_queue},
-          {"accept_limit", listener.accept_limit}, {"half_open", known(listener.half_open)},
-          {"drops", known(listener.drops)},        {"oldest_wait_ms", known(listener.oldest_wait_ms)}};
+  const auto wait = [&](std::uint32_t telemetry::WaitDistribution::*field) {
+    return listener.waits ? Document((*listener.waits).*field) : Document(nullptr);
+  };
+  return {{"addr", listener.address.to_string()},
+          {"port", listener.port},
+          {"sockets", listener.sockets},
+          {"accept_queue", listener.accept_queue},
+          {"accept_limit", listener.accept_limit},
+          {"half_open", known(listener.half_open)},
+          {"drops", known(listener.drops)},
+          {"waiting", listener.accept_queue == 0 ? Document(0) : wait(&telemetry::WaitDistribution::count)},
+          {"wait_p50_ms", wait(&telemetry::WaitDistribution::p50_ms)},
+          {"wait_p95_ms", wait(&telemetry::WaitDistribution::p95_ms)},
+          {"oldest_wait_ms", wait(&telemetry::WaitDistribution::oldest_ms)}};
 }
 
 Document numbers_document(const std::map<std::string, std::optional<std::int64_t>>& numbers) {

@@ -126,13 +126,20 @@ void ListenerBuilder::add_waiting(const SocketRow& row) {
   if (row.state != TcpState::kEstablished && row.state != TcpState::kCloseWait) return;
   ListenerSample* listener = owner_of(row);
   if (listener == nullptr || listener->accept_queue == 0) return;
-  listener->oldest_wait_ms = std::max(listener->oldest_wait_ms.value_or(0), *row.last_data_sent_ms);
+  waiting_[{listener->port, listener->address}][row.cookie] = *row.last_data_sent_ms;
 }
 
 std::vector<ListenerSample> ListenerBuilder::finish() const {
   std::vector<ListenerSample> result;
   result.reserve(listeners_.size());
-  for (const auto& [key, listener] : listeners_) result.push_back(listener);
+  for (const auto& [key, listener] : listeners_) {
+    result.push_back(listener);
+    const auto waiting = waiting_.find(key);
+    if (waiting == waiting_.end()) continue;
+    std::vector<std::uint32_t> waits;
+    for (const auto& [cookie, wait_ms] : waiting->second) waits.push_back(wait_ms);
+    result.back().waits = distribution_of(std::move(waits));
+  }
   return result;
 }
 

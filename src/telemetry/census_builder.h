@@ -44,8 +44,12 @@ class ListenerBuilder final : public RowSink {
   /// A SYN_RECV row: counts for the listener of its local address, else for the wildcard listener of its port.
   void add_half_open(const SocketRow& row);
 
-  /// An established row without a descriptor on a listener's port: it waits for accept().
+  /// An established row without a descriptor on a listener's port: it waits for accept(). A row may come twice (an
+  /// interrupted dump repeats some): the cookie tells.
   void add_waiting(const SocketRow& row);
+
+  /// Forgets who waits for accept(): the dump of them starts again.
+  void forget_waiting() { waiting_.clear(); }
 
   [[nodiscard]] std::vector<ListenerSample> finish() const;
   [[nodiscard]] std::uint32_t listening_sockets_in(const PortSettings& settings) const;
@@ -56,6 +60,7 @@ class ListenerBuilder final : public RowSink {
 
   bool half_open_expected_ = false;
   std::map<Key, ListenerSample> listeners_;
+  std::map<Key, std::map<std::uint64_t, std::uint32_t>> waiting_;  ///< cookie of the connection → its wait in ms
   PortSet listener_ports_;
   PortSet owned_ports_;
 };

@@ -10,6 +10,7 @@
 #include "base/instant.h"
 #include "telemetry/address.h"
 #include "telemetry/port_plan.h"
+#include "telemetry/wait_distribution.h"
 
 namespace tidewaiter::telemetry {
 
@@ -70,7 +71,8 @@ struct ListenerSample {
   std::uint32_t accept_limit = 0;  ///< the queue admits one more than this per socket
   std::optional<std::uint32_t> half_open;
   std::optional<std::uint32_t> drops;
-  std::optional<std::uint32_t> oldest_wait_ms;  ///< the longest that a connection has waited for accept(); absent: none
+  /// Accept lateness. Absent: nobody waits (`accept_queue` is 0), or nobody could be asked for how long.
+  std::optional<WaitDistribution> waits;
 };
 
 /// What a look cost, and what went wrong on the way.

@@ -338,21 +338,33 @@ TEST_F(CensusAgainstSs, sees_the_same_when_it_leaves_out_what_it_does_not_need) 
   EXPECT_TRUE(forced.absent.empty());
 }
 
-TEST_F(CensusAgainstSs, tells_how_long_a_connection_waits_for_accept) {
-  const auto listener = listen_on(kLoopback, 9000, 1);  // admits two
+TEST_F(CensusAgainstSs, tells_how_long_connections_wait_for_accept) {
+  const auto listener = listen_on(kLoopback, 9000, 4);  // admits five
   const auto idle = listen_on(kLoopback, 9001, 1);
   ConnectOptions non_blocking;
   non_blocking.is_non_blocking = true;
-  for (int i = 0; i < 4; ++i) keep(connect_to(kLoopback, 9000, non_blocking));
+  const auto knock = [&] { keep(connect_to(kLoopback, 9000, non_blocking)); };
+  for (int i = 0; i < 4; ++i) knock();
   telemetry::Sample sample = look();
-  const auto wait = [&] { return sample.listeners.at(0).oldest_wait_ms.value_or(0); };
-  for (int tries = 0; tries < 20'000 && wait() < 30; ++tries) sample = look();
+  const auto waits = [&] { return sample.listeners.at(0).waits.value_or(telemetry::WaitDistribution{}); };
+  for (int tries = 0; tries < 20'000 && waits().oldest_ms < 30; ++tries) sample = look();
+  for (int i = 0; i < 3; ++i) knock();  // one fits, two are refused
+  sample = look();
   ASSERT_EQ(sample.listeners.size(), 2U);
-  EXPECT_EQ(sample.listeners[0].accept_queue, 2U);
-  EXPECT_EQ(sample.listeners[0].accept_limit, 1U) << "limit n admits n + 1";
-  EXPECT_GE(wait(), 30U);
-  EXPECT_FALSE(sample.listeners[1].oldest_wait_ms);
+  EXPECT_EQ(sample.listeners[0].accept_queue, 5U);
+  EXPECT_EQ(sample.listeners[0].accept_limit, 4U) << "limit n admits n + 1";
+  EXPECT_EQ(waits().count, 5U) << "exactly those of the queue";
+  EXPECT_GE(waits().p50_ms, 30U) << "four of five came early";
+  EXPECT_LE(waits().p50_ms, waits().oldest_ms);
+  EXPECT_EQ(waits().p95_ms, waits().oldest_ms) << "the nearest rank of five";
+  EXPECT_FALSE(sample.listeners[1].waits);
   EXPECT_EQ(sample.listeners[1].half_open, 0U);
+
+  for (int i = 0; i < 4; ++i) keep(accept_from(*listener));
+  sample = look();
+  EXPECT_EQ(sample.listeners[0].accept_queue, 1U);
+  EXPECT_EQ(waits().count, 1U);
+  EXPECT_EQ(waits().p50_ms, waits().oldest_ms);
 }
 
 TEST_F(CensusAgainstSs, looks_into_a_range_of_one_port_and_of_none) {

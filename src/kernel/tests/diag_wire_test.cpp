@@ -287,6 +287,70 @@ TEST(DiagRequest, filters_ports_exactly_and_the_kernel_accepts_the_program) {
   }));
 }
 
+class Ends final : public DestroyedSink {
+ public:
+  void on_destroyed(const telemetry::DestroyedSocket& socket) override { sockets.push_back(socket); }
+  std::vector<telemetry::DestroyedSocket> sockets;
+};
+
+/// A tcp_info whose fields that matter are 1, 2, 3, 4 and 5.
+std::vector<std::byte> numbered_info(std::size_t size) {
+  tcp_info info{};
+  info.tcpi_rtt = 1;
+  info.tcpi_bytes_acked = 2;
+  info.tcpi_advmss = 3;
+  info.tcpi_last_data_recv = 4;
+  info.tcpi_last_ack_recv = 5;
+  std::vector<std::byte> bytes(sizeof info);
+  std::memcpy(bytes.data(), &info, sizeof info);
+  bytes.resize(size);
+  return bytes;
+}
+
+TEST(DestroyedSockets, have_what_tells_how_they_ended) {
+  auto payload = bytes_of(ipv4_row());
+  add_attribute(payload, INET_DIAG_PROTOCOL, std::vector<std::byte>(1));
+  add_attribute(payload, INET_DIAG_INFO, numbered_info(300));
+  Ends ends;
+  const auto chunk =
+      parse_destroyed(Datagram().message(SOCK_DIAG_BY_FAMILY, payload, 0, 0).message(99, {}, 0, 0).bytes, ends);
+  ASSERT_TRUE(chunk) << chunk.error().message();
+  EXPECT_EQ(chunk->sockets, 1U);
+  EXPECT_EQ(chunk->unknown, 1U);
+  const telemetry::DestroyedSocket& socket = ends.sockets.at(0);
+  EXPECT_EQ(socket.local.to_string(), "127.0.0.1");
+  EXPECT_EQ(socket.remote.to_string(), "10.0.0.7");
+  EXPECT_EQ(socket.local_port, 40'002);
+  EXPECT_EQ(socket.remote_port, 9'000);
+  EXPECT_FALSE(socket.is_ipv6_socket);
+  EXPECT_EQ(socket.rtt_us, 1U);
+  EXPECT_EQ(socket.bytes_acked, 2U);
+  EXPECT_EQ(socket.advertised_mss, 3U);
+  EXPECT_EQ(socket.last_data_received_ms, 4U);
+  EXPECT_EQ(socket.last_ack_received_ms, 5U);
+}
+
+TEST(DestroyedSockets, lack_what_a_short_tcp_info_does_not_have) {
+  auto payload = bytes_of(ipv4_row());
+  add_attribute(payload, INET_DIAG_INFO, numbered_info(offsetof(tcp_info, tcpi_bytes_acked)));
+  Ends ends;
+  ASSERT_TRUE(parse_destroyed(Datagram().message(SOCK_DIAG_BY_FAMILY, payload, 0, 0).bytes, ends));
+  EXPECT_EQ(ends.sockets.at(0).rtt_us, 1U);
+  EXPECT_FALSE(ends.sockets.at(0).bytes_acked);
+}
+
+TEST(DestroyedSockets, survive_a_cut_anywhere) {
+  auto payload = bytes_of(ipv4_row());
+  add_attribute(payload, INET_DIAG_INFO, numbered_info(sizeof(tcp_info)));
+  const Datagram whole = Datagram().message(SOCK_DIAG_BY_FAMILY, payload, 0, 0);
+  for (std::size_t length = 1; length < whole.bytes.size(); ++length) {
+    Ends ends;
+    const std::vector<std::byte> cut(whole.bytes.begin(), whole.bytes.begin() + static_cast<std::ptrdiff_t>(length));
+    EXPECT_EQ(parse_destroyed(cut, ends).error().code, base::ErrorCode::kMalformed) << length;
+    EXPECT_TRUE(ends.sockets.empty());
+  }
+}
+
 TEST(DiagDump, reads_random_bytes_without_harm) {
   EXPECT_TRUE(rc::check([] {
     auto payload = bytes_of(ipv4_row());

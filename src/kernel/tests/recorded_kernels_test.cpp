@@ -120,7 +120,8 @@ TEST_P(RecordedKernel, gives_the_same_census) {
   EXPECT_EQ(found[1].port, 9'100);
   EXPECT_EQ(found[1].accept_queue, 3U);
   EXPECT_EQ(found[1].accept_limit, 4U);
-  EXPECT_TRUE(found[1].oldest_wait_ms) << "tcp_info of every length has it";
+  ASSERT_TRUE(found[1].waits) << "tcp_info of every length has it";
+  EXPECT_EQ(found[1].waits->count, 3U) << "the queue";
   EXPECT_EQ(found[0].drops, 0U);
 }
 

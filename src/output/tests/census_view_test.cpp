@@ -150,9 +150,28 @@ TEST(CensusDocument, has_every_field_and_null_for_what_is_not_known) {
   EXPECT_TRUE(tuple["demand_per_s"].is_null());
   EXPECT_TRUE(tuple["next_release_ms"].is_null());
   EXPECT_EQ(document["absent"]["demand_per_s"], "one look");
-  EXPECT_TRUE(document["listeners"][0]["oldest_wait_ms"].is_null());
+  const Document& idle = document["listeners"][0];
+  EXPECT_EQ(idle["waiting"], 0);
+  for (const char* field : {"wait_p50_ms", "wait_p95_ms", "oldest_wait_ms"})
+    EXPECT_TRUE(idle[field].is_null()) << field;
   EXPECT_EQ(document["listeners"][0]["half_open"], 0);
   EXPECT_EQ(document["cost"]["passes"], 0);
+}
+
+TEST(CensusDocument, shows_how_late_accept_comes) {
+  telemetry::Sample sample;
+  telemetry::ListenerSample late;
+  late.accept_queue = 3;
+  sample.listeners.push_back(late);
+  EXPECT_TRUE(census_document(view_of(sample, nullptr, {}))["listeners"][0]["waiting"].is_null())
+      << "somebody waits, but nobody could be asked";
+  sample.listeners[0].waits = telemetry::WaitDistribution{3, 20, 500, 501};
+  const Document document = census_document(view_of(sample, nullptr, {}));
+  const Document& listener = document["listeners"][0];
+  EXPECT_EQ(listener["waiting"], 3);
+  EXPECT_EQ(listener["wait_p50_ms"], 20);
+  EXPECT_EQ(listener["wait_p95_ms"], 500);
+  EXPECT_EQ(listener["oldest_wait_ms"], 501);
 }
 
 /// Every name of a document, dotted, arrays as [].
@@ -267,7 +286,7 @@ TEST(CensusTable, fits_into_80_columns_with_the_longest_names_and_numbers) {
                          4'000'000'000,
                          4'000'000'000,
                          4'000'000'000,
-                         4'000'000'000};
+                         telemetry::WaitDistribution{9, 8, 9, 4'000'000'000}};
   sample.netns = "a-rather-long-name-of-a-namespace";
   telemetry::DemandTracker demand;
   demand.observe(look(0, -1), sample);

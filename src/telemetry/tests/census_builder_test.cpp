@@ -252,24 +252,58 @@ TEST(Listeners, does_not_know_half_open_counts_that_were_not_taken) {
   EXPECT_FALSE(listeners.finish()[0].half_open);
 }
 
-TEST(Listeners, finds_the_longest_wait_for_accept) {
-  World world({listener(kLocal, 9000, 2), listener(kLocal, 9001, 0)});
-  SocketRow waiting = socket(9000, TcpState::kEstablished);
-  waiting.inode = 0;
-  waiting.last_data_sent_ms = 40;
-  world.listeners.add_waiting(waiting);
-  waiting.last_data_sent_ms = 1'500;
-  waiting.state = TcpState::kCloseWait;
-  world.listeners.add_waiting(waiting);
-  waiting.last_data_sent_ms = 9'000;
-  waiting.inode = 12;  // accepted already
-  world.listeners.add_waiting(waiting);
-  waiting.inode = 0;
-  waiting.local_port = 9001;  // nobody waits there any more
-  world.listeners.add_waiting(waiting);
+SocketRow waiting_for(std::uint16_t port, std::uint32_t wait_ms, std::uint64_t cookie) {
+  SocketRow row = socket(port, TcpState::kEstablished);
+  row.inode = 0;
+  row.last_data_sent_ms = wait_ms;
+  row.cookie = cookie;
+  return row;
+}
+
+TEST(Listeners, tell_how_long_each_connection_has_waited_for_accept) {
+  World world({listener(kLocal, 9000, 2), listener(kLocal, 9001, 0), listener(kLocal, 9002, 1)});
+  world.listeners.add_waiting(waiting_for(9000, 40, 1));
+  SocketRow closed_by_its_client = waiting_for(9000, 1'500, 2);
+  closed_by_its_client.state = TcpState::kCloseWait;
+  world.listeners.add_waiting(closed_by_its_client);
+  SocketRow accepted = waiting_for(9000, 9'000, 3);
+  accepted.inode = 12;
+  world.listeners.add_waiting(accepted);
+  world.listeners.add_waiting(waiting_for(9001, 9'000, 4));  // nobody waits there any more
+  SocketRow untold = waiting_for(9002, 0, 5);
+  untold.last_data_sent_ms.reset();
+  world.listeners.add_waiting(untold);
   const auto listeners = world.listeners.finish();
-  EXPECT_EQ(listeners[0].oldest_wait_ms, 1'500U);
-  EXPECT_FALSE(listeners[1].oldest_wait_ms);
+  EXPECT_EQ(listeners[0].waits, (WaitDistribution{2, 40, 1'500, 1'500}));
+  EXPECT_FALSE(listeners[1].waits);
+  EXPECT_FALSE(listeners[2].waits) << "a wait that is not known is not 0";
+}
+
+TEST(Listeners, count_a_waiting_connection_once_however_often_a_dump_shows_it) {
+  World world({listener(kLocal, 9000, 2)});
+  for (const std::uint32_t wait_ms : {7U, 8U}) world.listeners.add_waiting(waiting_for(9000, wait_ms, 1));
+  world.listeners.add_waiting(waiting_for(9000, 90, 2));
+  EXPECT_EQ(world.listeners.finish()[0].waits, (WaitDistribution{2, 8, 90, 90}));
+  world.listeners.forget_waiting();
+  world.listeners.add_waiting(waiting_for(9000, 91, 2));
+  EXPECT_EQ(world.listeners.finish()[0].waits, (WaitDistribution{1, 91, 91, 91})) << "the dump started again";
+}
+
+TEST(Listeners, ask_the_waiting_of_a_reuse_port_group_as_one) {
+  World world({listener(kLocal, 9000, 1), listener(kLocal, 9000, 1)});
+  world.listeners.add_waiting(waiting_for(9000, 10, 1));
+  world.listeners.add_waiting(waiting_for(9000, 20, 2));
+  EXPECT_EQ(world.listeners.finish()[0].waits, (WaitDistribution{2, 10, 20, 20}));
+}
+
+TEST(WaitDistribution, has_quantiles_that_are_waits_of_somebody) {
+  EXPECT_FALSE(distribution_of({}));
+  EXPECT_EQ(distribution_of({5}), (WaitDistribution{1, 5, 5, 5}));
+  std::vector<std::uint32_t> waits;
+  for (std::uint32_t ms = 100; ms > 0; --ms) waits.push_back(ms);
+  EXPECT_EQ(distribution_of(waits), (WaitDistribution{100, 50, 95, 100}));
+  waits.push_back(60'000);
+  EXPECT_EQ(distribution_of(waits), (WaitDistribution{101, 51, 96, 60'000}));
 }
 
 TEST(Census, keeps_free_and_used_ports_equal_to_the_capacity) {
