@@ -5,13 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <sys/types.h>
+#include <utility>
 #include <vector>
 
 #include "base/file_descriptor.h"
 #include "base/result.h"
 #include "base/settings.h"
 #include "board/parameter_block_writer.h"
+#include "board/unix_listener.h"
 #include "board/wire.h"
 
 namespace tidewaiter::board {
@@ -34,16 +35,9 @@ class AgentSocket {
     std::uint64_t failed = 0;    ///< got nothing: gone before the hello, or no descriptor was free
   };
 
-  /// Listens at the path, for everybody who may enter its directory. A socket that nobody serves is replaced; which of
-  /// two agents that start together wins must be settled before, by the state directory's lock. The block's descriptor
-  /// is duplicated.
-  /// Errors: kUnavailable when another agent serves there; kInvalidArgument when the path is too long or is something
-  /// else than a socket; what bind said.
+  /// Listens at the path, for everybody who may enter its directory. The block's descriptor is duplicated. Errors: as
+  /// UnixListener::listen.
   [[nodiscard]] static base::Result<AgentSocket> listen(const Options& options, const ParameterBlockWriter& block);
-
-  AgentSocket(AgentSocket&&) = default;
-  AgentSocket& operator=(AgentSocket&&) = delete;
-  ~AgentSocket();
 
   /// For the caller's epoll (level-triggered, EPOLLIN): readable when there is something to do.
   [[nodiscard]] int descriptor() const { return epoll_.get(); }
@@ -55,27 +49,15 @@ class AgentSocket {
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
-  /// The file at the path, to remove it only while it is ours.
-  struct Inode {
-    dev_t device;
-    ino_t number;
-  };
+  explicit AgentSocket(UnixListener listener) : listener_(std::move(listener)) {}
 
-  AgentSocket() = default;
-
-  [[nodiscard]] base::Result<void> bind_and_listen();
-  [[nodiscard]] base::Result<void> watch(int descriptor, std::uint32_t events) const;
-  void accept_some();
   void greet(base::FileDescriptor client);
-  void turn_away_one();
 
   Options options_;
   tw_hello hello_{};
-  Inode inode_{};
+  UnixListener listener_;
   base::FileDescriptor block_;
-  base::FileDescriptor listener_;
   base::FileDescriptor epoll_;
-  base::FileDescriptor spare_;  ///< given up to take a client off the queue when no other descriptor is free
   std::map<int, base::FileDescriptor> clients_;
   Counters counters_;
 };

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include "board/block_layout.h"
 #include "board/sequence.h"
 
 namespace tidewaiter::board {
@@ -21,7 +22,7 @@ tl::unexpected<base::Error> refuse(std::string what) {
                     "the agent that handed it over is not a tidewaiter of this version");
 }
 
-std::uint64_t load(const BlockMemory& memory, std::size_t offset, int order) {
+std::uint64_t load(const SharedMemory& memory, std::size_t offset, int order) {
   return __atomic_load_n(memory.word(offset), order);
 }
 
@@ -86,7 +87,7 @@ bool is_possible(const Words& words) {
 
 base::Result<ParameterBlockReader> ParameterBlockReader::open(const base::FileDescriptor& descriptor) {
   if (auto checked = check_descriptor(descriptor.get()); !checked) return tl::unexpected(std::move(checked).error());
-  auto memory = BlockMemory::map(descriptor.get(), BlockMemory::Access::kRead);
+  auto memory = SharedMemory::map(descriptor.get(), sizeof(tw_block), SharedMemory::Access::kRead);
   if (!memory) return tl::unexpected(std::move(memory).error());
   ParameterBlockReader reader(std::move(*memory));
   if (auto checked = check(reader.header()); !checked) return tl::unexpected(std::move(checked).error());

@@ -8,7 +8,7 @@
 #include "base/file_descriptor.h"
 #include "base/instant.h"
 #include "base/result.h"
-#include "board/block_memory.h"
+#include "board/shared_memory.h"
 #include "board/wire.h"
 
 namespace tidewaiter::board {
@@ -54,11 +54,11 @@ class ParameterBlockReader {
   [[nodiscard]] tw_header header() const;
 
  private:
-  explicit ParameterBlockReader(BlockMemory memory) : memory_(std::move(memory)) {}
+  explicit ParameterBlockReader(SharedMemory memory) : memory_(std::move(memory)) {}
 
   [[nodiscard]] Freshness read_at(std::size_t offset, const tw_tuple& key, base::Instant now, tw_record& record) const;
 
-  BlockMemory memory_;
+  SharedMemory memory_;
 };
 
 /// The set of parameters that binds whoever read `record`.

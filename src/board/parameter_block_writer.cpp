@@ -5,25 +5,14 @@
 #include <cassert>
 #include <cerrno>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
+
+#include "board/block_layout.h"
 
 namespace tidewaiter::board {
 namespace {
 
-#ifndef MFD_NOEXEC_SEAL
-constexpr unsigned MFD_NOEXEC_SEAL = 8;  // Linux 6.3
-#endif
-
 constexpr base::Nanoseconds kMaximumInterval = std::chrono::hours(1);
-
-base::FileDescriptor open_memory() {
-  const char* const name = "tidewaiter-parameters";
-  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  base::FileDescriptor memory(memfd_create(name, kFlags | MFD_NOEXEC_SEAL));
-  if (!memory.is_open() && errno == EINVAL) memory = base::FileDescriptor(memfd_create(name, kFlags));
-  return memory;
-}
 
 base::Result<void> seal(int descriptor) {
   if (fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0) return {};
@@ -43,19 +32,19 @@ base::Result<ParameterBlockWriter> ParameterBlockWriter::create(const Options& o
                       "interval of publication " + base::format_duration(options.interval),
                       "above 0, at most " + base::format_duration(kMaximumInterval));
   }
-  base::FileDescriptor descriptor = open_memory();
-  if (!descriptor.is_open()) return base::fail_errno(errno, "make a memfd for the parameter block");
+  auto descriptor = open_memory("tidewaiter-parameters", sizeof(tw_block));
+  if (!descriptor) return tl::unexpected(std::move(descriptor).error());
   // Allocated now: no later access can find memory exhausted.
-  if (fallocate(descriptor.get(), 0, 0, sizeof(tw_block)) != 0) {
+  if (fallocate(descriptor->get(), 0, 0, sizeof(tw_block)) != 0) {
     return base::fail_errno(errno, "allocate the parameter block");
   }
-  auto memory = BlockMemory::map(descriptor.get(), BlockMemory::Access::kWrite);
+  auto memory = SharedMemory::map(descriptor->get(), sizeof(tw_block), SharedMemory::Access::kWrite);
   if (!memory) return tl::unexpected(std::move(memory).error());
-  if (auto sealed = seal(descriptor.get()); !sealed) return tl::unexpected(std::move(sealed).error());
-  return ParameterBlockWriter(std::move(descriptor), std::move(*memory), options.interval);
+  if (auto sealed = seal(descriptor->get()); !sealed) return tl::unexpected(std::move(sealed).error());
+  return ParameterBlockWriter(std::move(*descriptor), std::move(*memory), options.interval);
 }
 
-ParameterBlockWriter::ParameterBlockWriter(base::FileDescriptor descriptor, BlockMemory memory,
+ParameterBlockWriter::ParameterBlockWriter(base::FileDescriptor descriptor, SharedMemory memory,
                                            base::Nanoseconds interval)
     : descriptor_(std::move(descriptor)), memory_(std::move(memory)), interval_(interval), tuples_(TW_BLOCK_TUPLES) {
   for (std::size_t slot = TW_BLOCK_TUPLES; slot > 0; --slot) free_slots_.push_back(slot - 1);

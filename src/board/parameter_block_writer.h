@@ -10,8 +10,8 @@
 #include "base/file_descriptor.h"
 #include "base/instant.h"
 #include "base/result.h"
-#include "board/block_memory.h"
 #include "board/sequence.h"
+#include "board/shared_memory.h"
 #include "board/wire.h"
 
 namespace tidewaiter::board {
@@ -59,14 +59,14 @@ class ParameterBlockWriter {
     std::uint64_t publication;  ///< the last one that had this tuple
   };
 
-  ParameterBlockWriter(base::FileDescriptor descriptor, BlockMemory memory, base::Nanoseconds interval);
+  ParameterBlockWriter(base::FileDescriptor descriptor, SharedMemory memory, base::Nanoseconds interval);
 
   void write_first_line();
   void release_all_but(std::uint64_t publication);
   void write(std::size_t offset, Words& written, const Words& words);
 
   base::FileDescriptor descriptor_;
-  BlockMemory memory_;
+  SharedMemory memory_;
   base::Nanoseconds interval_;
   std::uint64_t publication_ = 0;
   std::map<Key, Place> places_;

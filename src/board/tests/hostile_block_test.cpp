@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "board/block_layout.h"
 #include "board/tests/record_samples.h"
 
 namespace tidewaiter::board {

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The agent is killed after every store that it makes while it publishes.
-#include <cerrno>
-#include <csignal>
-#include <cstring>
 #include <optional>
-#include <sched.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
 
+#include "board/block_layout.h"
 #include "board/tests/record_samples.h"
+#include "board/tests/stepped_child.h"
 
 namespace tidewaiter::board {
 namespace {
@@ -23,16 +18,7 @@ constexpr auto kExpired = kAfter + base::Seconds(3);
 
 /// Header, host and the first slots: all that the two publications touch, and one more.
 constexpr std::size_t kSlots = 4;
-constexpr std::size_t kTouchedWords = offset_of_tuple(kSlots) / sizeof(std::uint64_t);
-
-// A step costs some 20 us, and a sanitizer's stores are twenty times as many instructions: there, now and then.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr int kStride = 17;
-#elif defined(__has_feature)
-constexpr int kStride = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ? 17 : 1;
-#else
-constexpr int kStride = 1;
-#endif
+constexpr std::size_t kTouchedBytes = offset_of_tuple(kSlots);
 
 struct Publication {
   tw_record host;
@@ -52,94 +38,11 @@ const Publication kOld{record_of({}, 3),
 const Publication kNew{record_of({}, 4),
                        {record_of(tuple_of(1), 100), record_of(tuple_of(2), 201), record_of(tuple_of(4), 400)}};
 
-/// Keeps the calling thread, and children that it makes, on one processor for as long as it lives: a step then needs no
-/// other processor to wake up, which is most of its cost.
-class OneProcessor {
- public:
-  OneProcessor() {
-    sched_getaffinity(0, sizeof before_, &before_);
-    cpu_set_t here;
-    CPU_ZERO(&here);
-    CPU_SET(static_cast<std::size_t>(sched_getcpu()), &here);
-    sched_setaffinity(0, sizeof here, &here);
-  }
-  ~OneProcessor() { sched_setaffinity(0, sizeof before_, &before_); }
-  OneProcessor(const OneProcessor&) = delete;
-  OneProcessor& operator=(const OneProcessor&) = delete;
-
- private:
-  cpu_set_t before_{};
-};
-
-/// A child that publishes kNew one instruction at a time.
-class SteppedChild {
- public:
-  explicit SteppedChild(ParameterBlockWriter& writer) : pid_(fork()) {
-    if (pid_ != 0) return;
-    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(errno);
-    raise(SIGSTOP);
-    writer.publish(kNew.host, kNew.tuples, kAfter);
-    _exit(0);  // without destructors: the block stays as it is
-  }
-  ~SteppedChild() {
-    if (is_there_) kill_now();
-  }
-  SteppedChild(const SteppedChild&) = delete;
-  SteppedChild& operator=(const SteppedChild&) = delete;
-
-  /// False once the child has ended by itself; `status` then says how.
-  bool wait_for_stop(int& status) {
-    while (waitpid(pid_, &status, __WALL) < 0) {
-      if (errno != EINTR) std::abort();
-    }
-    is_there_ = WIFSTOPPED(status);
-    return is_there_;
-  }
-  bool step(int& status) { return ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr) == 0 && wait_for_stop(status); }
-  void kill_now() {
-    kill(pid_, SIGKILL);
-    int status = 0;
-    while (waitpid(pid_, &status, __WALL) < 0 && errno == EINTR) {
-    }
-    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    is_there_ = false;
-  }
-
- private:
-  pid_t pid_;
-  bool is_there_ = true;
-};
-
-/// A mapping of its own, to see stores as they happen.
-class Watch {
- public:
-  explicit Watch(int descriptor) : memory_(*BlockMemory::map(descriptor, BlockMemory::Access::kRead)) { remember(); }
-  [[nodiscard]] bool has_changed() const { return std::memcmp(before_.data(), memory_.word(0), sizeof before_) != 0; }
-  void remember() { std::memcpy(before_.data(), memory_.word(0), sizeof before_); }
-
- private:
-  BlockMemory memory_;
-  std::array<std::uint64_t, kTouchedWords> before_{};
-};
-
-enum class Ending { kKilled, kFinished, kNotPermitted };
-
-/// Kills the child after its `stores`-th store to the block, unless it makes fewer.
+/// Kills a child that publishes kNew after its `stores`-th store to the block, unless it makes fewer.
 Ending publish_and_kill(ParameterBlockWriter& writer, int stores) {
-  Watch watch(writer.descriptor());
-  SteppedChild child(writer);
-  int status = 0;
-  if (!child.wait_for_stop(status)) return Ending::kNotPermitted;
-  int seen = 0;
-  while (child.step(status)) {
-    if (!watch.has_changed()) continue;
-    watch.remember();
-    if (++seen < stores) continue;
-    child.kill_now();
-    return Ending::kKilled;
-  }
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  return Ending::kFinished;
+  const auto memory = *SharedMemory::map(writer.descriptor(), sizeof(tw_block), SharedMemory::Access::kRead);
+  return work_and_kill([] {}, [&] { writer.publish(kNew.host, kNew.tuples, kAfter); },
+                       Watch(memory.word(0), kTouchedBytes), stores);
 }
 
 /// What a reader that attached before the crash is told about one record.
