@@ -57,8 +57,7 @@ base::FileDescriptor connect_logged(const Endpoint& server, AttemptLog& log) {
   base::FileDescriptor socket = open_socket(server, 0);
   const SocketAddress to = socket_address(server);
   Attempt attempt{read_clock(), {}, 0, 0};
-  const bool is_connected =
-      socket.is_open() && ::connect(socket.get(), to.get(), to.length) == 0;
+  const bool is_connected = socket.is_open() && ::connect(socket.get(), to.get(), to.length) == 0;
   attempt.error = is_connected ? 0 : errno;
   attempt.took = read_clock() - attempt.at;
   if (is_connected) {

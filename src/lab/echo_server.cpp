@@ -18,8 +18,8 @@ constexpr int kBacklog = 4'096;
 
 base::Result<base::FileDescriptor> listen_on(const Endpoint& endpoint, const ListenOptions& options) {
   const SocketAddress at = socket_address(endpoint);
-  base::FileDescriptor listener(
-      ::socket(at.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, options.protocol == Protocol::kMptcp ? IPPROTO_MPTCP : 0));
+  base::FileDescriptor listener(::socket(at.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                                         options.protocol == Protocol::kMptcp ? IPPROTO_MPTCP : 0));
   if (!listener.is_open()) return base::fail_errno(errno, "open a listener");
   const int on = 1;
   setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -31,7 +31,7 @@ base::Result<base::FileDescriptor> listen_on(const Endpoint& endpoint, const Lis
 }
 
 base::Result<std::unique_ptr<EchoServer>> EchoServer::start(const Network& network, const Endpoint& endpoint,
-                                                              const ListenOptions& options) {
+                                                            const ListenOptions& options) {
   auto server = std::unique_ptr<EchoServer>(new EchoServer);
   auto listening = network.run([&]() -> base::Result<void> {
     auto listener = listen_on(endpoint, options);

@@ -16,11 +16,11 @@ constexpr std::size_t kIpv6Header = 40;
 constexpr std::size_t kTcpHeader = 20;
 constexpr std::size_t kIcmpHeader = 8;
 constexpr std::size_t kMostOfRefused = 1'232;  // an ICMPv6 error must fit into the smallest MTU
+constexpr std::uint8_t kIcmp = 1;              // protocol numbers
+constexpr std::uint8_t kIcmpIpv6 = 58;
 constexpr std::uint8_t kHops = 64;
 
-std::uint16_t read16(Bytes bytes, std::size_t at) {
-  return static_cast<std::uint16_t>(bytes[at] << 8 | bytes[at + 1]);
-}
+std::uint16_t read16(Bytes bytes, std::size_t at) { return static_cast<std::uint16_t>(bytes[at] << 8 | bytes[at + 1]); }
 
 std::uint32_t read32(Bytes bytes, std::size_t at) {
   return static_cast<std::uint32_t>(read16(bytes, at)) << 16 | read16(bytes, at + 2);
@@ -102,7 +102,7 @@ Packet make_ip(const IpHeader& header, std::size_t payload) {
 }
 
 std::uint16_t payload_checksum(const IpHeader& header, Bytes payload) {
-  const bool is_icmp = header.protocol == IPPROTO_ICMP;
+  const bool is_icmp = header.protocol == kIcmp;
   return folded(sum(payload) + (is_icmp ? 0 : sum_of_pseudo_header(header, payload.size())));
 }
 
@@ -124,7 +124,7 @@ std::optional<Segment> parse_segment(Bytes packet) {
   if (!header || header->protocol != IPPROTO_TCP) return std::nullopt;
   const Bytes tcp = packet.subspan(header->length);
   if (tcp.size() < kTcpHeader) return std::nullopt;
-  return Segment{header->source,  header->destination, read16(tcp, 0), read16(tcp, 2),
+  return Segment{header->source, header->destination, read16(tcp, 0), read16(tcp, 2),
                  read32(tcp, 4), read32(tcp, 8),      tcp[13]};
 }
 
@@ -147,8 +147,7 @@ Packet make_unreachable(Bytes refused, Unreachable why) {
   const auto about = parse_ip(refused);
   if (!about) return {};
   const bool is_v4 = about->source.is_v4();
-  const IpHeader header{about->destination, about->source,
-                        static_cast<std::uint8_t>(is_v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6),
+  const IpHeader header{about->destination, about->source, is_v4 ? kIcmp : kIcmpIpv6,
                         is_v4 ? kIpv4Header : kIpv6Header};
   const std::size_t quoted = std::min(refused.size(), is_v4 ? about->length + kIcmpHeader : kMostOfRefused);
   Packet packet = make_ip(header, kIcmpHeader + quoted);
