@@ -89,8 +89,7 @@ Cgroup::~Cgroup() {
 }
 
 base::Result<void> Cgroup::deny_connects() {
-  auto link =
-      attach(directory_, {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, {return_value(0), kExit}});
+  auto link = attach(directory_, {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, {return_value(0), kExit}});
   if (!link) return tl::unexpected(link.error());
   links_.push_back(std::move(*link));
   return {};

@@ -24,13 +24,16 @@ struct OutcomeRun::Actor {
   std::unique_ptr<ChildProcess> process;
 };
 
-base::Result<OutcomeRun> OutcomeRun::prepare(const Network& network, std::vector<Outcome> outcomes) {
+base::Result<OutcomeRun> OutcomeRun::prepare(const Network& network, std::vector<Outcome> outcomes,
+                                             const ScriptedPeer::Script& more) {
   OutcomeRun run(network);
   run.outcomes_ = std::move(outcomes);
   if (auto set = network.set("net.ipv4.tcp_fastopen", kFastOpen); !set) return tl::unexpected(set.error());
   // Linux 6.5: SYNs are repeated four times more, which only makes time-outs later.
   static_cast<void>(network.set("net.ipv4.tcp_syn_linear_timeouts", "0"));
-  auto peer = ScriptedPeer::start(network, script_of(run.outcomes_));
+  ScriptedPeer::Script script = script_of(run.outcomes_);
+  script.insert(more.begin(), more.end());
+  auto peer = ScriptedPeer::start(network, std::move(script));
   if (!peer) return base::wrap(peer.error(), "start the scripted peer");
   run.peer_ = std::move(*peer);
   for (std::size_t i = 0; i < run.outcomes_.size(); ++i) {

@@ -30,9 +30,10 @@ struct OutcomeResult {
 /// Brings outcomes about: their servers, peer, routes and cgroups, and a process for each.
 class OutcomeRun {
  public:
-  /// Prepares `network` for `outcomes`. Settings of the network: fast open with data and without a cookie.
+  /// Prepares `network` for `outcomes`; the peer does `more`, too. Sets fast open with data and without a cookie.
   /// Errors: what none of them can do without; what one alone lacks is told in its result.
-  [[nodiscard]] static base::Result<OutcomeRun> prepare(const Network& network, std::vector<Outcome> outcomes);
+  [[nodiscard]] static base::Result<OutcomeRun> prepare(const Network& network, std::vector<Outcome> outcomes,
+                                                        const ScriptedPeer::Script& more = {});
 
   /// All at once; returns when they have ended, or at `deadline`.
   [[nodiscard]] base::Result<std::vector<OutcomeResult>> play(base::Instant deadline);
