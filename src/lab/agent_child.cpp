@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "lab/clock.h"
+#include "telemetry/address.h"
 
 namespace tidewaiter::lab {
 namespace {
@@ -50,18 +51,6 @@ double seconds_of(const Document& at, const Context& context, double otherwise) 
   return time ? context.seconds_at(*time) : otherwise;
 }
 
-SeenTuple read_tuple(const Document& tuple) {
-  return {static_cast<std::uint16_t>(number(member(tuple, "dport")).value_or(0)),
-          text(member(tuple, "state")),
-          number(member(tuple, "p_stress")),
-          number(member(tuple, "ppr")),
-          number(member(tuple, "ppr_preferred")),
-          number(member(tuple, "free")),
-          number(member(tuple, "demand_per_s")),
-          number(member(tuple, "time_to_cliff_s")),
-          number(member(tuple, "time_to_exhaustion_s"))};
-}
-
 std::string plain_reason(const std::string& condition, double value, const std::string& otherwise) {
   if (condition == "time_to_cliff") return value > 0 ? fmt::format("the cliff in {:.0f} s", value) : "past the cliff";
   if (condition == "past_cliff") return "past the cliff";
@@ -70,6 +59,10 @@ std::string plain_reason(const std::string& condition, double value, const std::
   if (condition == "ppr_preferred") return fmt::format("{:.0f} % of the preferred ports in use", 100 * value);
   if (condition == "ppr") return fmt::format("{:.0f} % of the ports in use", 100 * value);
   if (condition == "twr") return fmt::format("{:.0f} % of the ports in TIME_WAIT", 100 * value);
+  if (condition == "cfr") return fmt::format("{:.0f} % of the connects fail", 100 * value);
+  if (condition == "cfr_local") return fmt::format("{:.0f} % of the connects fail here", 100 * value);
+  if (condition == "rbi") return fmt::format("retries in step, burst index {:.2f}", value);
+  if (condition == "local_failures") return fmt::format("{:.0f} connects failed here", value);
   if (condition == "clear_for_s") return fmt::format("calm for {:.0f} s", value);
   return otherwise;
 }
@@ -80,6 +73,52 @@ SeenReason read_reason(const Document& reason) {
   const double threshold = number(member(reason, "threshold")).value_or(0);
   const std::string line = fmt::format("{} {:.3g} {} {:.3g}", condition, value, text(member(reason, "op")), threshold);
   return {condition, line, plain_reason(condition, value, line)};
+}
+
+/// Absent where no source counts.
+std::optional<Tally> read_connects(const Document& connects, Source source) {
+  return connects.is_object() ? std::optional(read_tally(connects, source)) : std::nullopt;
+}
+
+SeenTuple read_tuple(const Document& tuple) {
+  SeenTuple seen;
+  seen.source = text(member(tuple, "src"));
+  seen.destination = text(member(tuple, "dst"));
+  seen.port = static_cast<std::uint16_t>(number(member(tuple, "dport")).value_or(0));
+  seen.state = text(member(tuple, "state"));
+  seen.order_state = text(member(tuple, "order_state"));
+  seen.has_peer_fault = member(tuple, "peer_fault") == true;
+  for (const Document& reason : member(tuple, "reasons")) seen.reasons.push_back(read_reason(reason));
+  seen.p_stress = number(member(tuple, "p_stress"));
+  seen.ppr = number(member(tuple, "ppr"));
+  seen.ppr_preferred = number(member(tuple, "ppr_preferred"));
+  seen.free = number(member(tuple, "free"));
+  seen.free_preferred = number(member(tuple, "free_preferred"));
+  seen.demand_per_s = number(member(tuple, "demand_per_s"));
+  seen.time_to_cliff_s = number(member(tuple, "time_to_cliff_s"));
+  seen.time_to_exhaustion_s = number(member(tuple, "time_to_exhaustion_s"));
+  const auto source = telemetry::parse_address(seen.source);
+  const bool is_chosen = source && !source->is_unspecified();
+  seen.connects = read_connects(member(tuple, "connects"), is_chosen ? Source::kChosen : Source::kUnspecified);
+  seen.port_search_p95_us = number(member(tuple, "port_search_p95_us"));
+  seen.rbi = number(member(tuple, "rbi"));
+  seen.retry_rate_per_s = number(member(tuple, "retry_rate_per_s"));
+  return seen;
+}
+
+/// What a window says of what it was made from.
+void read_sources(const Document& document, SeenWindow& window) {
+  window.connects = read_connects(member(member(document, "host"), "connects"), Source::kUnspecified);
+  const Document& lost = member(member(document, "observer"), "lost_events");
+  if (lost.is_object()) {
+    for (const auto& [source, count] : lost.items()) {
+      window.lost[source] = static_cast<std::uint64_t>(number(count).value_or(0));
+    }
+  }
+  for (const Document& source : member(member(document, "tiers"), "sources")) {
+    if (member(source, "active") == true) continue;
+    window.not_active[text(member(source, "name"))] = text(member(source, "needs"));
+  }
 }
 
 SeenTransition read_transition(const Document& transition, const Context& context, double otherwise) {
@@ -142,6 +181,7 @@ base::Result<SeenWindow> parse_window(const OutputLine& line, const Context& con
   window.t_s = seconds_of(member(document, "at"), context, context.seconds_at(line.at));
   window.number = static_cast<std::uint64_t>(number(member(document, "window")).value_or(0));
   window.state = text(member(document, "state"));
+  read_sources(document, window);
   for (const Document& tuple : member(document, "tuples")) window.tuples.push_back(read_tuple(tuple));
   for (const Document& transition : member(document, "transitions")) {
     window.transitions.push_back(read_transition(transition, context, window.t_s));

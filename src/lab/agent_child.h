@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/instant.h"
 #include "base/result.h"
 #include "lab/child_program.h"
+#include "lab/connect_tally.h"
 #include "lab/context.h"
 #include "lab/network.h"
 #include "output/documents.h"
@@ -32,15 +34,25 @@ struct SeenReason {
 
 /// One tuple in a window. Absent = null in the document.
 struct SeenTuple {
+  std::string source;
+  std::string destination;
   std::uint16_t port = 0;  ///< of the destination
   std::string state;
+  std::string order_state;  ///< what orders are bound by
+  bool has_peer_fault = false;
+  std::vector<SeenReason> reasons;  ///< of the state now
   std::optional<double> p_stress;
   std::optional<double> ppr;
   std::optional<double> ppr_preferred;
   std::optional<double> free;
+  std::optional<double> free_preferred;
   std::optional<double> demand_per_s;
   std::optional<double> time_to_cliff_s;
   std::optional<double> time_to_exhaustion_s;
+  std::optional<Tally> connects;  ///< since the agent began
+  std::optional<double> port_search_p95_us;
+  std::optional<double> rbi;
+  std::optional<double> retry_rate_per_s;
 };
 
 struct SeenTransition {
@@ -64,6 +76,9 @@ struct SeenWindow {
   std::string state;
   std::vector<SeenTuple> tuples;
   std::vector<SeenTransition> transitions;
+  std::optional<Tally> connects;                  ///< of all tuples
+  std::map<std::string, std::uint64_t> lost;      ///< events, by source
+  std::map<std::string, std::string> not_active;  ///< sources that are not, and what they need
 
   /// Null when the tuple is not in the window: nothing goes there.
   [[nodiscard]] const SeenTuple* find(std::uint16_t port) const;

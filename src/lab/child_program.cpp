@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lab/child_program.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lab/clock.h"
 #include "lab/leftovers.h"
-#include "lab/pidfd.h"
 
 namespace tidewaiter::lab {
 namespace {
@@ -61,12 +56,7 @@ class ExecBlock {
 /// The child between fork() and execve(): only calls that are safe after a fork of a threaded process. An errno in
 /// `failure` says why there was no execve(); the pipe closes by itself when there was one.
 [[noreturn]] void become(const ExecBlock& block, pid_t parent, int output, int errors, int failure) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(127);  // the parent went before it could be told about
-  setpgid(0, 0);                        // Ctrl-C in the terminal is for the lab to pass on
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  begin_child(parent);
   const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (dup2(nothing, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 && dup2(errors, STDERR_FILENO) >= 0) {
     execve(block.arguments()[0], block.arguments(), block.environment());
@@ -77,10 +67,6 @@ class ExecBlock {
 }
 
 }  // namespace
-
-std::string ExitStatus::to_string() const {
-  return signal != 0 ? fmt::format("ended by signal {}", signal) : fmt::format("exit code {}", code);
-}
 
 base::Result<std::string> own_program() {
   std::array<char, PATH_MAX> path{};
@@ -104,8 +90,7 @@ base::Result<std::unique_ptr<ChildProgram>> ChildProgram::start(const ChildOptio
   });
   if (!forked) return tl::unexpected(forked.error());
   auto child = std::unique_ptr<ChildProgram>(new ChildProgram);
-  child->pid_ = *forked;
-  child->process_ = open_process(*forked);
+  child->process_ = std::make_unique<ChildProcess>(*forked);
   child->stop_reading_ = base::FileDescriptor(eventfd(0, EFD_CLOEXEC));
   child->output_ = std::move(output->read_end);
   child->errors_ = std::move(errors->read_end);
@@ -121,10 +106,7 @@ base::Result<std::unique_ptr<ChildProgram>> ChildProgram::start(const ChildOptio
 }
 
 ChildProgram::~ChildProgram() {
-  if (!exit_) {
-    kill(-pid_, SIGKILL);  // its process group: what it started itself too. The id is ours until waitpid()
-    waitpid(pid_, nullptr, 0);
-  }
+  process_.reset();
   eventfd_write(stop_reading_.get(), 1);
   if (reader_.joinable()) reader_.join();
 }
@@ -177,26 +159,6 @@ std::optional<OutputLine> ChildProgram::next_line(base::Instant deadline) {
 std::string ChildProgram::error_text() const {
   const std::lock_guard lock(mutex_);
   return error_text_;
-}
-
-base::Result<void> ChildProgram::send_signal(int signal) {
-  if (signal_process(process_, signal) != 0) {
-    return base::fail_errno(errno, fmt::format("send signal {} to process {}", signal, pid_));
-  }
-  return {};
-}
-
-std::optional<ExitStatus> ChildProgram::wait_exit(base::Instant deadline) {
-  while (!exit_) {
-    const auto left = std::chrono::ceil<base::Milliseconds>(deadline - read_clock()).count();
-    pollfd watched{process_.get(), POLLIN, 0};
-    const int ready = poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX)));
-    if (ready == 0) return std::nullopt;
-    int status = 0;
-    if (ready < 0 || waitpid(pid_, &status, 0) != pid_) continue;
-    exit_ = WIFSIGNALED(status) ? ExitStatus{0, WTERMSIG(status)} : ExitStatus{WEXITSTATUS(status), 0};
-  }
-  return exit_;
 }
 
 }  // namespace tidewaiter::lab

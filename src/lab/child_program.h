@@ -15,6 +15,7 @@
 #include "base/file_descriptor.h"
 #include "base/instant.h"
 #include "base/result.h"
+#include "lab/child_process.h"
 #include "lab/network.h"
 
 namespace tidewaiter::lab {
@@ -30,14 +31,6 @@ struct OutputLine {
   std::string text;
 };
 
-/// How a child ended.
-struct ExitStatus {
-  int code = 0;    ///< of exit(); 0 when a signal ended it
-  int signal = 0;  ///< 0 when it ended by itself
-  [[nodiscard]] std::string to_string() const;
-  friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
-};
-
 /// A program in a network namespace, its streams taken line by line. It dies with the thread that started it, and
 /// carries kOwnerVariable so that a survivor can be found. Standard input is empty.
 /// Threads: start() and the destructor on one thread, which outlives the child; the rest from any.
@@ -48,9 +41,9 @@ class ChildProgram {
                                                                          const Network& network);
   ChildProgram(const ChildProgram&) = delete;
   ChildProgram& operator=(const ChildProgram&) = delete;
-  ~ChildProgram();  ///< SIGKILL if it still runs, to its process group
+  ~ChildProgram();
 
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] pid_t pid() const { return process_->pid(); }
 
   /// The next line of standard output; absent when none came by `deadline`, or standard output ended.
   [[nodiscard]] std::optional<OutputLine> next_line(base::Instant deadline);
@@ -58,22 +51,20 @@ class ChildProgram {
   /// Standard error so far.
   [[nodiscard]] std::string error_text() const;
 
-  [[nodiscard]] base::Result<void> send_signal(int signal);
+  [[nodiscard]] base::Result<void> send_signal(int signal) { return process_->send_signal(signal); }
 
   /// Absent when it still runs at `deadline`.
-  [[nodiscard]] std::optional<ExitStatus> wait_exit(base::Instant deadline);
+  [[nodiscard]] std::optional<ExitStatus> wait_exit(base::Instant deadline) { return process_->wait_exit(deadline); }
 
  private:
   ChildProgram() = default;
   void read_streams();
   void take_output(std::string& pending);
 
-  pid_t pid_ = 0;
-  base::FileDescriptor process_;
+  std::unique_ptr<ChildProcess> process_;
   base::FileDescriptor output_;
   base::FileDescriptor errors_;
   base::FileDescriptor stop_reading_;
-  std::optional<ExitStatus> exit_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

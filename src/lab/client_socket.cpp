@@ -14,33 +14,50 @@ namespace {
 
 constexpr timeval kAnswerTimeout{1, 0};
 
-std::uint16_t local_port_of(const base::FileDescriptor& socket) {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  if (getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-  return ntohs(address.sin_port);
-}
-
 }  // namespace
 
-sockaddr_in socket_address(const Endpoint& endpoint) {
+SocketAddress ipv6_socket_address(const Endpoint& endpoint) {
+  SocketAddress result;
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(endpoint.port);
+  std::memcpy(&address.sin6_addr, endpoint.address.bytes().data(), sizeof address.sin6_addr);
+  std::memcpy(&result.storage, &address, sizeof address);
+  result.length = sizeof address;
+  return result;
+}
+
+SocketAddress socket_address(const Endpoint& endpoint) {
+  if (!endpoint.address.is_v4()) return ipv6_socket_address(endpoint);
+  SocketAddress result;
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(endpoint.port);
-  std::memcpy(&address.sin_addr, endpoint.address.bytes().data() + 12, 4);
-  return address;
+  std::memcpy(&address.sin_addr, endpoint.address.bytes().data() + 12, sizeof address.sin_addr);
+  std::memcpy(&result.storage, &address, sizeof address);
+  result.length = sizeof address;
+  return result;
 }
 
-base::FileDescriptor open_socket(int flags) {
-  return base::FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+base::FileDescriptor open_socket(const Endpoint& endpoint, int flags) {
+  const int family = endpoint.address.is_v4() ? AF_INET : AF_INET6;
+  return base::FileDescriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+}
+
+std::uint16_t local_port_of(const base::FileDescriptor& socket) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+  sockaddr_in internet{};  // IPv6 has its port in the same place
+  std::memcpy(&internet, &address, sizeof internet);
+  return ntohs(internet.sin_port);
 }
 
 base::FileDescriptor connect_logged(const Endpoint& server, AttemptLog& log) {
-  base::FileDescriptor socket = open_socket(0);
-  const sockaddr_in to = socket_address(server);
+  base::FileDescriptor socket = open_socket(server, 0);
+  const SocketAddress to = socket_address(server);
   Attempt attempt{read_clock(), {}, 0, 0};
-  const bool is_connected =
-      socket.is_open() && ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
+  const bool is_connected = socket.is_open() && ::connect(socket.get(), to.get(), to.length) == 0;
   attempt.error = is_connected ? 0 : errno;
   attempt.took = read_clock() - attempt.at;
   if (is_connected) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <future>
 #include <netinet/in.h>
+#include <sys/socket.h>
 #include <thread>
 #include <utility>
 
@@ -17,14 +18,29 @@
 namespace tidewaiter::lab {
 
 struct Endpoint {
-  telemetry::Address address = telemetry::Address::v4(0x7f000001);  ///< IPv4
+  telemetry::Address address = telemetry::Address::v4(0x7f000001);
   std::uint16_t port = 9'000;
 };
 
-[[nodiscard]] sockaddr_in socket_address(const Endpoint& endpoint);
+/// An endpoint as the kernel takes it.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
 
-/// A TCP socket in the calling thread's network; `flags` as for socket().
-[[nodiscard]] base::FileDescriptor open_socket(int flags);
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  [[nodiscard]] int family() const { return storage.ss_family; }
+};
+
+[[nodiscard]] SocketAddress socket_address(const Endpoint& endpoint);
+
+/// The same for an IPv6 socket: an IPv4 endpoint in its v4-mapped form.
+[[nodiscard]] SocketAddress ipv6_socket_address(const Endpoint& endpoint);
+
+/// A TCP socket of the endpoint's family in the calling thread's network; `flags` as for socket().
+[[nodiscard]] base::FileDescriptor open_socket(const Endpoint& endpoint, int flags);
+
+/// The port that the kernel or bind() gave; 0 when there is none.
+[[nodiscard]] std::uint16_t local_port_of(const base::FileDescriptor& socket);
 
 /// A blocking connect, logged; an open descriptor when it connected.
 [[nodiscard]] base::FileDescriptor connect_logged(const Endpoint& server, AttemptLog& log);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -15,17 +16,27 @@ constexpr int kBacklog = 4'096;
 
 }  // namespace
 
-base::Result<std::unique_ptr<EchoServer>> EchoServer::start(const Network& network, const Endpoint& endpoint) {
+base::Result<base::FileDescriptor> listen_on(const Endpoint& endpoint, const ListenOptions& options) {
+  const SocketAddress at = socket_address(endpoint);
+  base::FileDescriptor listener(::socket(at.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                                         options.protocol == Protocol::kMptcp ? IPPROTO_MPTCP : 0));
+  if (!listener.is_open()) return base::fail_errno(errno, "open a listener");
+  const int on = 1;
+  setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (options.fast_open) setsockopt(listener.get(), IPPROTO_TCP, TCP_FASTOPEN, &kBacklog, sizeof kBacklog);
+  if (::bind(listener.get(), at.get(), at.length) != 0 || ::listen(listener.get(), kBacklog) != 0) {
+    return base::fail_errno(errno, "listen on " + telemetry::endpoint_to_string(endpoint.address, endpoint.port));
+  }
+  return listener;
+}
+
+base::Result<std::unique_ptr<EchoServer>> EchoServer::start(const Network& network, const Endpoint& endpoint,
+                                                            const ListenOptions& options) {
   auto server = std::unique_ptr<EchoServer>(new EchoServer);
   auto listening = network.run([&]() -> base::Result<void> {
-    server->listener_ = open_socket(SOCK_NONBLOCK);
-    const int on = 1;
-    setsockopt(server->listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    const sockaddr_in at = socket_address(endpoint);
-    if (::bind(server->listener_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 ||
-        ::listen(server->listener_.get(), kBacklog) != 0) {
-      return base::fail_errno(errno, "listen on " + telemetry::endpoint_to_string(endpoint.address, endpoint.port));
-    }
+    auto listener = listen_on(endpoint, options);
+    if (!listener) return tl::unexpected(listener.error());
+    server->listener_ = std::move(*listener);
     return {};
   });
   if (!listening) return tl::unexpected(listening.error());

@@ -12,11 +12,21 @@
 
 namespace tidewaiter::lab {
 
+enum class Protocol : std::uint8_t { kTcp, kMptcp };
+
+struct ListenOptions {
+  Protocol protocol = Protocol::kTcp;
+  bool fast_open = false;  ///< takes data in the SYN (RFC 7413), where the network's tcp_fastopen allows it
+};
+
+/// A non-blocking listener in the calling thread's network, with the longest backlog.
+[[nodiscard]] base::Result<base::FileDescriptor> listen_on(const Endpoint& endpoint, const ListenOptions& options = {});
+
 /// A server that echoes and closes after its client, never first. Threads: one of its own.
 class EchoServer {
  public:
-  [[nodiscard]] static base::Result<std::unique_ptr<EchoServer>> start(const Network& network,
-                                                                       const Endpoint& endpoint);
+  [[nodiscard]] static base::Result<std::unique_ptr<EchoServer>> start(const Network& network, const Endpoint& endpoint,
+                                                                       const ListenOptions& options = {});
   EchoServer(const EchoServer&) = delete;
   EchoServer& operator=(const EchoServer&) = delete;
   ~EchoServer();

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file_descriptor.h"
+#include "lab/cgroup.h"
 #include "lab/pidfd.h"
 
 namespace tidewaiter::lab {
@@ -19,7 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "tidewaiter-lab-";
 constexpr std::string_view kKeptPrefix = "tidewaiter-lab-kept-";  // followed by a random part, not by an owner
 
 template <class Number>
@@ -47,10 +47,10 @@ std::optional<ProcessIdentity> owner_in(std::string_view environment) {
   return std::nullopt;
 }
 
-/// The owner in the name of a directory: "tidewaiter-lab-1234-567890-Xy3dQ1".
+/// The owner in the name of a directory or cgroup: "tidewaiter-lab-1234-567890-Xy3dQ1".
 std::optional<ProcessIdentity> owner_of_directory(std::string_view name) {
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  const std::string_view rest = name.substr(kPrefix.size());
+  if (!name.starts_with(kLeftoverPrefix)) return std::nullopt;
+  const std::string_view rest = name.substr(kLeftoverPrefix.size());
   return ProcessIdentity::parse(rest.substr(0, rest.rfind('-')));
 }
 
@@ -65,6 +65,29 @@ void end_orphan(pid_t pid, std::vector<std::string>& removed) {
   while (!name.empty() && name.back() == '\n') name.pop_back();
   if (signal_process(process, SIGKILL) == 0) {
     removed.push_back(fmt::format("process {} ({}) of an earlier lab run", pid, name));
+  }
+}
+
+void remove_directories(const fs::path& root, std::vector<std::string>& removed) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root, error)) {
+    const auto owner = owner_of_directory(entry.path().filename().string());
+    struct stat status {};
+    if (!owner || owner->is_alive() || lstat(entry.path().c_str(), &status) != 0) continue;
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid()) continue;
+    std::error_code failed;
+    fs::remove_all(entry.path(), failed);
+    if (!failed) removed.push_back(fmt::format("directory {} of an earlier lab run", entry.path().string()));
+  }
+}
+
+/// Their processes have ended, or are ending: a cgroup that is not empty yet stays for the next run.
+void remove_cgroups(const fs::path& root, std::vector<std::string>& removed) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root, error)) {
+    const auto owner = owner_of_directory(entry.path().filename().string());
+    if (!owner || owner->is_alive() || rmdir(entry.path().c_str()) != 0) continue;
+    removed.push_back(fmt::format("cgroup {} of an earlier lab run", entry.path().string()));
   }
 }
 
@@ -97,8 +120,9 @@ std::optional<ProcessIdentity> ProcessIdentity::parse(std::string_view text) {
 }
 
 base::Result<TemporaryDirectory> TemporaryDirectory::create(const fs::path& root, Keep keep) {
-  const std::string name = keep == Keep::kYes ? std::string(kKeptPrefix) + "XXXXXX"
-                                              : fmt::format("{}{}-XXXXXX", kPrefix, ProcessIdentity::own().to_string());
+  const std::string name = keep == Keep::kYes
+                               ? std::string(kKeptPrefix) + "XXXXXX"
+                               : fmt::format("{}{}-XXXXXX", kLeftoverPrefix, ProcessIdentity::own().to_string());
   std::string path = root / name;
   if (mkdtemp(path.data()) == nullptr)
     return base::fail_errno(errno, fmt::format("make a directory in {}", root.string()));
@@ -120,15 +144,8 @@ std::vector<std::string> remove_leftovers(const fs::path& root) {
     const auto owner = owner_in(read_all(entry.path() / "environ"));
     if (owner && !owner->is_alive()) end_orphan(*pid, removed);
   }
-  for (const auto& entry : fs::directory_iterator(root, error)) {
-    const auto owner = owner_of_directory(entry.path().filename().string());
-    struct stat status {};
-    if (!owner || owner->is_alive() || lstat(entry.path().c_str(), &status) != 0) continue;
-    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid()) continue;
-    std::error_code failed;
-    fs::remove_all(entry.path(), failed);
-    if (!failed) removed.push_back(fmt::format("directory {} of an earlier lab run", entry.path().string()));
-  }
+  remove_directories(root, removed);
+  if (const auto cgroups = cgroup_root()) remove_cgroups(*cgroups, removed);
   return removed;
 }
 

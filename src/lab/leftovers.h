@@ -33,6 +33,9 @@ struct ProcessIdentity {
 /// The variable in the environment of every process that a lab starts; its value is the lab's identity.
 inline constexpr const char* kOwnerVariable = "TIDEWAITER_LAB";
 
+/// What the names of the lab's directories and cgroups begin with; the owner's identity follows.
+inline constexpr std::string_view kLeftoverPrefix = "tidewaiter-lab-";
+
 /// Whether a temporary directory stays when the object goes.
 enum class Keep : std::uint8_t { kNo, kYes };
 
@@ -53,7 +56,8 @@ class TemporaryDirectory {
   Keep keep_;
 };
 
-/// Ends the processes and removes the directories below `root` that labs which are gone left behind (SIGKILL, a crash).
+/// Ends the processes and removes the cgroups and the directories below `root` that labs which are gone left behind
+/// (SIGKILL, a crash).
 /// Namespaces and veth pairs need no search: they go with their last process. What was removed, for people.
 [[nodiscard]] std::vector<std::string> remove_leftovers(const std::filesystem::path& root);
 

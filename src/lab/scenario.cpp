@@ -13,7 +13,7 @@
 namespace tidewaiter::lab {
 namespace {
 
-const std::array kScenarios{kPortExhaustion, kSteady, kRamps, kClosedLoop, kAgentKilled};
+const std::array kScenarios{kPortExhaustion, kSteady, kRamps, kClosedLoop, kAgentKilled, kConnectOutcomes};
 
 }  // namespace
 

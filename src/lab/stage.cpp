@@ -4,16 +4,11 @@
 #include "model/forecast.h"
 
 namespace tidewaiter::lab {
-namespace {
-
-constexpr std::uint16_t kFirstPort = 40'000;
-
-}  // namespace
 
 base::Result<Stage> Stage::set(Context& context, const StageOptions& options) {
   TopologyOptions range;
-  range.lo = kFirstPort;
-  range.hi = static_cast<std::uint16_t>(kFirstPort + options.ports - 1);
+  range.lo = options.lo;
+  range.hi = static_cast<std::uint16_t>(options.lo + options.ports - 1);
   auto topology = Topology::create(range);
   if (!topology) return base::wrap(topology.error(), "set up the networks");
   auto directory = context.make_directory();

@@ -15,7 +15,8 @@
 namespace tidewaiter::lab {
 
 struct StageOptions {
-  std::uint32_t ports = 2'000;  ///< of the client's range, which begins at 40000
+  std::uint32_t ports = 2'000;  ///< of the client's range
+  std::uint16_t lo = 40'000;    ///< where it begins
   std::string interval = "1s";  ///< of the agent
 };
 

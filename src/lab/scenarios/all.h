@@ -12,5 +12,6 @@ extern const Scenario kSteady;
 extern const Scenario kRamps;
 extern const Scenario kClosedLoop;
 extern const Scenario kAgentKilled;
+extern const Scenario kConnectOutcomes;
 
 }  // namespace tidewaiter::lab
