@@ -207,7 +207,7 @@ class AgentCost final : public Question {
     agent::Configuration configuration;
     configuration.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(100));
     auto setup = std::make_shared<agent::Setup>();
-    agent::Observer observer({std::move(*self), std::nullopt}, configuration, setup, clocks().steady);
+    agent::Observer observer({std::move(*self)}, configuration, setup, clocks().steady);
     kernel::Census census(std::move(*same), configuration.look);
     output::SeriesLimit series;
     Shares shares;

@@ -50,23 +50,32 @@ std::string boot_id() {
   return line;
 }
 
-/// Attaches what sees connects, and lists every source with what the missing ones need.
-std::optional<kernel::ConnectProbe> attach_connects(const kernel::NetworkNamespace& network_namespace,
-                                                    const kernel::ConnectProbeOptions& options,
-                                                    kernel::CapabilityTable& table) {
+/// Attaches what the observer looks with, and lists every source with what the missing ones need.
+base::Result<Observer::Sources> attach_sources(kernel::NetworkNamespace network_namespace,
+                                               const Configuration& configuration, const StateDirectory& directory,
+                                               kernel::CapabilityTable& table) {
+  const auto inode = network_namespace.inode();
+  if (!inode) return tl::unexpected(inode.error());
+  Observer::Sources sources{std::move(network_namespace)};
   table = {{"sock_diag", 0, true, ""}, {"proc", 0, true, ""}};
-  std::optional<kernel::ConnectProbe> result;
-  if (auto probe = kernel::ConnectProbe::attach(network_namespace, options, table)) {
-    result = std::move(*probe);
+  if (auto probe = kernel::ConnectProbe::attach(sources.network_namespace, configuration.connects, table)) {
+    sources.connects = std::move(*probe);
   } else {
     spdlog::info("{}", probe.error().message());
+    auto listener =
+        sources.network_namespace.run([&] { return kernel::DestroyListener::open(configuration.socket_ends); });
+    table.push_back({"socket_ends", 0, listener.has_value(), listener ? "" : listener.error().message()});
+    if (listener) sources.socket_ends = std::move(*listener);
   }
   malloc_trim(0);  // loading reads the kernel's types, which nobody needs any more
-  table.push_back({"application_events", 2, false, "a later version of tidewaiter"});
+  sources.bypass.emplace(*inode, configuration.bypass);
+  auto programs = ProgramEvents::listen(configuration.programs, directory.events_socket(), *inode);
+  table.push_back({"application_events", 2, programs.has_value(), programs ? "" : programs.error().message()});
+  if (programs) sources.programs.emplace(std::move(*programs));
   for (const kernel::Capability& row : table) {
     if (!row.is_active) spdlog::info("source {} is off: needs {}", row.name, row.needs);
   }
-  return result;
+  return sources;
 }
 
 std::vector<output::Source> sources_of(const kernel::CapabilityTable& table) {
@@ -214,7 +223,7 @@ class Running {
   void serve() {
     const base::Instant started = due_;
     watch(socket_->descriptor());
-    if (const auto connects = observer_.connect_descriptor()) watch(*connects);
+    for (const int descriptor : observer_.descriptors()) watch(descriptor);
     while (true) {
       const base::Instant now = read_clocks().steady;
       skip(pace_.skipped(due_, now));
@@ -255,8 +264,8 @@ class Running {
   }
 
   /// A failure of this host's own does not wait for the end of the window.
-  void on_connects() {
-    const auto changed = observer_.on_connects(read_clocks());
+  void on_events() {
+    const auto changed = observer_.on_events(read_clocks());
     if (changed == nullptr) return;
     publish(*changed);
     changed->window = next_window_++;
@@ -272,7 +281,7 @@ class Running {
         case EventLoop::Event::kStop:
           return false;
         case EventLoop::Event::kReadable:
-          on_connects();
+          on_events();
           socket_->on_readable();
           break;
       }
@@ -372,7 +381,8 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   adjusted.configuration.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(kSlowestHz));
   const base::Moment now = read_clocks();
   kernel::CapabilityTable table;
-  auto connects = attach_connects(*network_namespace, adjusted.configuration.connects, table);
+  auto sources = attach_sources(std::move(*network_namespace), adjusted.configuration, *directory, table);
+  if (!sources) return tl::unexpected(sources.error());
   const auto setup = setup_of(adjusted, table, now);
   const auto boot_offset = now.wall.time_since_epoch() - now.steady.time_since_epoch();
   auto journal = store::Journal::open(
@@ -383,8 +393,8 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   auto block = board::ParameterBlockWriter::create({options.interval});
   if (!block) return tl::unexpected(block.error());
 
-  Running running(adjusted, setup, std::move(*directory), std::move(*loop),
-                  {std::move(*network_namespace), std::move(connects)}, std::move(*journal), std::move(*block));
+  Running running(adjusted, setup, std::move(*directory), std::move(*loop), std::move(*sources), std::move(*journal),
+                  std::move(*block));
   if (auto started = running.start(announcements); !started) return started;
   running.serve();
   return running.stop();

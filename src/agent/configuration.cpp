@@ -13,6 +13,9 @@ std::vector<base::Setting> settings_of(Configuration& configuration) {
   };
   add(kernel::settings_of(configuration.look));
   add(kernel::settings_of(configuration.connects));
+  add(kernel::settings_of(configuration.socket_ends));
+  add(kernel::settings_of(configuration.bypass));
+  add(ProgramEvents::settings_of(configuration.programs));
   add(telemetry::DemandEstimator::settings_of(configuration.demand));
   add(model::settings_of(configuration.outlook));
   add(Pace::settings_of(configuration.pace));

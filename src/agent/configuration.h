@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "agent/pace.h"
+#include "agent/program_events.h"
 #include "base/result.h"
 #include "base/settings.h"
 #include "control/policy.h"
+#include "kernel/bypass.h"
 #include "kernel/census.h"
 #include "kernel/connect_probe.h"
+#include "kernel/destroy_listener.h"
 #include "model/outlook.h"
 #include "store/retention.h"
 #include "telemetry/rates.h"
@@ -23,6 +26,9 @@ namespace tidewaiter::agent {
 struct Configuration {
   kernel::LookOptions look;
   kernel::ConnectProbeOptions connects;
+  kernel::DestroyOptions socket_ends;
+  kernel::BypassOptions bypass;
+  ProgramEvents::Options programs;
   telemetry::DemandEstimator::Options demand;
   model::OutlookOptions outlook;
   control::Policy policy;

@@ -12,6 +12,9 @@ Observer::Observer(Sources sources, const Configuration& configuration, std::sha
                    base::Instant start)
     : census_(std::move(sources.network_namespace), configuration.look),
       probe_(std::move(sources.connects)),
+      socket_ends_(std::move(sources.socket_ends)),
+      bypass_(std::move(sources.bypass)),
+      programs_(std::move(sources.programs)),
       configuration_(configuration),
       setup_(std::move(setup)),
       demand_(configuration.demand),
@@ -34,8 +37,11 @@ base::Result<std::shared_ptr<Snapshot>> Observer::window(base::Moment now) {
   fresh->sample = std::move(*sample);
   if (probe_) fresh->connects = tracker_.connects();
   keep_watched(fresh->sample);
+  read_host(*fresh, now.steady);
   if (is_comparable_) {
-    demand_.observe(last_look_->sample, fresh->sample, fresh->connects ? &*fresh->connects : nullptr);
+    const telemetry::UnmetLoad unmet{fresh->connects ? &*fresh->connects : nullptr,
+                                     programs_ ? &programs_->refused() : nullptr};
+    demand_.observe(last_look_->sample, fresh->sample, unmet);
   }
   fresh->census = output::view_of(fresh->sample, is_comparable_ ? &demand_ : nullptr, configuration_.outlook);
   is_comparable_ = true;
@@ -83,9 +89,52 @@ void Observer::read_connects(base::Instant now) {
   }
 }
 
-std::optional<int> Observer::connect_descriptor() const {
-  if (!probe_) return std::nullopt;
-  return probe_->descriptor();
+/// What the window showed beside its tuples. The hook's counts come after the counters' (ListenerDropCounts).
+void Observer::read_host(Look& fresh, base::Instant now) {
+  telemetry::HostSignals& host = fresh.host;
+  if (programs_) {
+    programs_->close(now);
+    host.programs = programs_->programs();
+  }
+  if (bypass_) host.bypass = bypass_->look(now);
+  if (socket_ends_) {
+    if (const auto drained = socket_ends_->drain(fresh.sample.plan); !drained) last_error_ = drained.error().message();
+    host.hints = socket_ends_->take();
+  }
+  if (!is_comparable_) return;
+  host.handshakes = telemetry::handshake_deltas(last_look_->sample, fresh.sample);
+  telemetry::ListenerDropCounts counts{host.handshakes,
+                                       telemetry::listener_drops_between(last_look_->sample, fresh.sample),
+                                       std::nullopt, last_look_->host.drops.ahead};
+  if (probe_ && probe_->sees_dropped_acks()) {
+    const auto dropped = [](const Look& look) {
+      std::uint64_t sum = 0;
+      if (!look.connects) return sum;
+      for (const telemetry::ListenerHandshakes& listener : look.connects->listeners) sum += listener.dropped_final_acks;
+      return sum;
+    };
+    counts.final_acks = dropped(fresh) - std::min(dropped(fresh), dropped(*last_look_));
+  }
+  host.drops = telemetry::split_listener_drops(counts);
+}
+
+std::vector<int> Observer::descriptors() const {
+  std::vector<int> descriptors;
+  if (probe_) descriptors.push_back(probe_->descriptor());
+  if (socket_ends_) descriptors.push_back(socket_ends_->descriptor().get());
+  if (programs_) descriptors.push_back(programs_->descriptor());
+  return descriptors;
+}
+
+std::shared_ptr<Snapshot> Observer::on_events(base::Moment now) {
+  if (programs_) programs_->drain(now.steady);
+  if (socket_ends_ && last_look_) {
+    if (const auto drained = socket_ends_->drain(last_look_->sample.plan); !drained) {
+      last_error_ = drained.error().message();
+      socket_ends_.reset();  // or its descriptor would be readable for ever
+    }
+  }
+  return on_connects(now);
 }
 
 std::shared_ptr<Snapshot> Observer::on_connects(base::Moment now) {

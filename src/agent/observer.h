@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "agent/configuration.h"
+#include "agent/program_events.h"
 #include "agent/snapshot.h"
 #include "base/instant.h"
 #include "base/result.h"
 #include "control/controller.h"
+#include "kernel/bypass.h"
 #include "kernel/census.h"
 #include "kernel/connect_probe.h"
+#include "kernel/destroy_listener.h"
 #include "telemetry/connect_tracker.h"
 #include "telemetry/rates.h"
 
@@ -22,21 +25,24 @@ namespace tidewaiter::agent {
 /// Looks, folds, forecasts, decides: one window after the other. Thread: one at a time.
 class Observer {
  public:
-  /// What it looks with. Without a probe connects are not seen.
+  /// What it looks with. Without a probe connects are not seen, but for the hints of a listener.
   struct Sources {
     kernel::NetworkNamespace network_namespace;
-    std::optional<kernel::ConnectProbe> connects;
+    std::optional<kernel::ConnectProbe> connects = std::nullopt;
+    std::optional<kernel::DestroyListener> socket_ends = std::nullopt;
+    std::optional<kernel::BypassWatch> bypass = std::nullopt;
+    std::optional<ProgramEvents> programs = std::nullopt;
   };
 
   Observer(Sources sources, const Configuration& configuration, std::shared_ptr<const Setup> setup,
            base::Instant start);
 
-  /// For the caller's epoll: readable when a connect failed for a reason of this host. Absent without a probe.
-  [[nodiscard]] std::optional<int> connect_descriptor() const;
+  /// For the caller's epoll: readable when something waits for on_events().
+  [[nodiscard]] std::vector<int> descriptors() const;
 
   /// Takes in what happened since. The decisions that do not wait for the end of the window, or null when none changes
   /// anything.
-  [[nodiscard]] std::shared_ptr<Snapshot> on_connects(base::Moment now);
+  [[nodiscard]] std::shared_ptr<Snapshot> on_events(base::Moment now);
 
   /// A window. When the look fails it is a missed one: decisions go on from what was known, and after a few the state
   /// is STALE. Errors: only while there has been no window at all.
@@ -53,6 +59,8 @@ class Observer {
  private:
   [[nodiscard]] base::Result<telemetry::Sample> look(base::Moment now);
   void read_connects(base::Instant now);
+  void read_host(Look& fresh, base::Instant now);
+  [[nodiscard]] std::shared_ptr<Snapshot> on_connects(base::Moment now);
   void keep_watched(telemetry::Sample& sample) const;
   [[nodiscard]] control::Round decide(const Look& look, base::Instant now);
   [[nodiscard]] bool guard(const telemetry::Tuple& tuple, base::Instant now);
@@ -60,6 +68,9 @@ class Observer {
 
   kernel::Census census_;
   std::optional<kernel::ConnectProbe> probe_;
+  std::optional<kernel::DestroyListener> socket_ends_;
+  std::optional<kernel::BypassWatch> bypass_;
+  std::optional<ProgramEvents> programs_;
   telemetry::ConnectTracker tracker_;
   Configuration configuration_;
   std::shared_ptr<const Setup> setup_;

@@ -36,6 +36,12 @@ base::Instant instant(std::int64_t ns) { return base::Instant(base::Nanoseconds(
 
 }  // namespace
 
+telemetry::Tuple route_of(const tw_event& event) {
+  telemetry::Tuple tuple{{}, address_of(event.destination), event.port};
+  if (event.kind != TW_EVENT_DECISION) tuple.source = address_of(event.source);
+  return tuple;
+}
+
 std::optional<telemetry::OrderEvent> order_event_of(const board::Producer& producer, const tw_event& event) {
   const auto kind = kind_of(event);
   if (!kind) return std::nullopt;
@@ -44,10 +50,8 @@ std::optional<telemetry::OrderEvent> order_event_of(const board::Producer& produ
   result.id = event.id;
   result.kind = *kind;
   result.at = instant(event.time_ns);
-  result.tuple.destination = address_of(event.destination);
-  result.tuple.destination_port = event.port;
+  result.tuple = route_of(event);
   if (*kind != Kind::kDecision) {
-    result.tuple.source = address_of(event.source);
     if (*kind != Kind::kRefusal) result.gate_delay = base::Nanoseconds(event.gate_delay_ns);
   } else if (event.schedule.scheduled_ns != 0 && event.schedule.slice_end_ns != 0) {
     result.schedule = {instant(event.schedule.scheduled_ns), instant(event.schedule.slice_end_ns)};

@@ -13,4 +13,7 @@ namespace tidewaiter::agent {
 [[nodiscard]] std::optional<telemetry::OrderEvent> order_event_of(const board::Producer& producer,
                                                                   const tw_event& event);
 
+/// Where an event's connection goes, as far as it is told: unspecified addresses, port 0. A decision has no source.
+[[nodiscard]] telemetry::Tuple route_of(const tw_event& event);
+
 }  // namespace tidewaiter::agent

@@ -12,6 +12,7 @@
 #include "output/agent_view.h"
 #include "output/census_view.h"
 #include "telemetry/connect_tracker.h"
+#include "telemetry/host_signals.h"
 #include "telemetry/sample.h"
 
 namespace tidewaiter::agent {
@@ -21,6 +22,7 @@ struct Look {
   telemetry::Sample sample;
   output::CensusView census;
   std::optional<telemetry::Connects> connects;  ///< absent: no source sees them
+  telemetry::HostSignals host;
 
   Look() = default;
   Look(const Look&) = delete;
@@ -50,6 +52,7 @@ struct Snapshot {
             &setup->sources,
             &look->census,
             look->connects ? &*look->connects : nullptr,
+            &look->host,
             &round,
             at,
             window,

@@ -22,6 +22,7 @@ class StateDirectory {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string journal() const { return path_ + "/journal.sqlite3"; }
   [[nodiscard]] std::string socket() const { return path_ + "/agent.sock"; }
+  [[nodiscard]] std::string events_socket() const { return path_ + "/events.sock"; }
 
   /// Tells where the agent listens, in the file `address`; gone again when the agent ends. Replaced in one step.
   [[nodiscard]] base::Result<void> write_address(const std::string& address);

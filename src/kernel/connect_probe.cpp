@@ -153,6 +153,7 @@ class ConnectProbe::Programs {
   base::Result<void> open_errno_window(base::Instant now);
   std::uint64_t drain(const Visitor& visit);
   [[nodiscard]] int descriptor() const { return ring_buffer__epoll_fd(ring_.get()); }
+  [[nodiscard]] bool sees_dropped_acks() const { return sees_dropped_acks_; }
 
  private:
   using Entries = std::vector<std::pair<tw_connect_key, tw_connect_totals>>;
@@ -175,6 +176,7 @@ class ConnectProbe::Programs {
   BpfLink errno_link_;
   base::Instant errno_window_ends_{};
   bool has_connect_hook_ = false;
+  bool sees_dropped_acks_ = false;
   std::unique_ptr<ring_buffer, RingCloser> ring_;
   const Visitor* visitor_ = nullptr;
   std::uint64_t malformed_ = 0;
@@ -245,6 +247,8 @@ base::Result<void> ConnectProbe::Programs::attach(const NetworkNamespace& networ
   if (object_.object != nullptr) attach_all(missing);
   if (!no_admin.empty()) missing["on_connect4"] = missing["on_connect6"] = no_admin;
   has_connect_hook_ = missing.count("on_connect4") == 0 && missing.count("on_connect6") == 0;
+
+  sees_dropped_acks_ = missing.count("on_drop") == 0;
 
   std::map<std::string, Capability> rows;
   for (const ProgramRow& row : kPrograms) {
@@ -492,6 +496,7 @@ base::Result<ConnectProbe> ConnectProbe::attach(const NetworkNamespace& network_
 base::Result<void> ConnectProbe::watch(const NetworkNamespace& network_namespace) {
   return programs_->watch(network_namespace);
 }
+bool ConnectProbe::sees_dropped_acks() const { return programs_->sees_dropped_acks(); }
 int ConnectProbe::descriptor() const { return programs_->descriptor(); }
 std::uint64_t ConnectProbe::drain(const Visitor& visit) { return programs_->drain(visit); }
 base::Result<ConnectReading> ConnectProbe::read(base::Instant now) { return programs_->read(now); }

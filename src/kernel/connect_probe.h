@@ -63,6 +63,9 @@ class ConnectProbe {
   /// said.
   [[nodiscard]] base::Result<telemetry::ConnectReading> read(base::Instant now);
 
+  /// True when final ACKs that found an accept queue full are counted.
+  [[nodiscard]] bool sees_dropped_acks() const;
+
   /// Opens or closes the look at the exits of connect(), which tells why connects fail before SYN_SENT. Costs some
   /// 10 ns on every connect(); read() closes it by itself after two seconds. Errors: not available here.
   [[nodiscard]] base::Result<void> open_errno_window(base::Instant now);

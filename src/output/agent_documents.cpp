@@ -7,6 +7,8 @@
 #include <cmath>
 #include <utility>
 
+#include "output/host_documents.h"
+
 namespace tidewaiter::output {
 namespace {
 
@@ -151,6 +153,7 @@ Document tuples_document(const AgentView& view, const StatusOptions& options) {
   for (const Row& row : rows_of(view, options.max_tuples)) {
     Document tuple = tuple_document(*row.view, view.identity->netns);
     add_connects(tuple, row.view->sample->tuple, view);
+    add_programs(tuple, row.view->sample->tuple, view.host);
     add_decision(tuple, row.decided, view);
     list.push_back(std::move(tuple));
   }
@@ -279,6 +282,13 @@ Document status_document(const AgentView& view, base::Instant now, const StatusO
       {"ppr", known(view.census->host.ppr)},
       {"twr", known(view.census->host.twr)},
       {"connects", view.connects == nullptr ? Document(nullptr) : connects_document(view.connects->totals)}};
+  if (view.host != nullptr) {
+    status["handshakes"] = handshakes_document(*view.host);
+    status["cadence"] = cadence_document(*view.host);
+    status["programs"] = programs_document(*view.host);
+    status["blind"] = blind_document(*view.host);
+    status["connect_hints"] = connect_hints_document(*view.host);
+  }
   status["observer"] = observer_document(view);
   status["absent"] = absent_document(view);
   return status;

@@ -12,6 +12,7 @@
 #include "control/policy.h"
 #include "output/census_view.h"
 #include "telemetry/connect_tracker.h"
+#include "telemetry/host_signals.h"
 
 namespace tidewaiter::output {
 
@@ -47,8 +48,9 @@ struct AgentView {
   const AgentIdentity* identity = nullptr;
   const control::Policy* policy = nullptr;
   const std::vector<Source>* sources = nullptr;
-  const CensusView* census = nullptr;  ///< of the last window; null before the first
+  const CensusView* census = nullptr;             ///< of the last window; null before the first
   const telemetry::Connects* connects = nullptr;  ///< of the last window; null: no source sees them
+  const telemetry::HostSignals* host = nullptr;   ///< of the last window; null before the first
   const control::Round* round = nullptr;
   base::Moment at{};         ///< of the decisions; later than the census's when windows were missed
   std::uint64_t window = 0;  ///< number in the journal

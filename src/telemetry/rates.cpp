@@ -31,6 +31,16 @@ std::uint32_t portless(const Connects* connects, const Tuple& tuple) {
   return static_cast<std::uint32_t>(known->window_portless - known->window_retries);
 }
 
+/// Programs may not tell the source.
+std::uint32_t refused(const std::map<Tuple, std::uint32_t>* by_tuple, const Tuple& tuple) {
+  if (by_tuple == nullptr || by_tuple->empty()) return 0;
+  std::uint32_t sum = 0;
+  for (const Tuple& key : {tuple, Tuple{{}, tuple.destination, tuple.destination_port}}) {
+    if (const auto found = by_tuple->find(key); found != by_tuple->end()) sum += found->second;
+  }
+  return sum;
+}
+
 }  // namespace
 
 double PortFlow::growth_per_s() const {
@@ -101,7 +111,7 @@ void DemandEstimator::Mean::add(double rate, base::Nanoseconds elapsed, base::Na
   weight += share * (1.0 - weight);
 }
 
-void DemandTracker::observe(const Sample& before, const Sample& after, const Connects* connects) {
+void DemandTracker::observe(const Sample& before, const Sample& after, const UnmetLoad& unmet) {
   const base::Nanoseconds elapsed = after.at.steady - before.at.steady;
   if (elapsed <= base::Nanoseconds(0)) return;
   std::unordered_map<Tuple, TupleDemand> next;
@@ -115,8 +125,9 @@ void DemandTracker::observe(const Sample& before, const Sample& after, const Con
     TupleDemand demand = known != tuples_.end() ? known->second : TupleDemand{{}, DemandEstimator(options_)};
     if (known == tuples_.end() && has_history_) demand.offered.update(0, 10 * options_.slow);
     demand.flow = flow_between(was_there ? *earlier : nothing, tuple, elapsed, places_);
-    const std::uint32_t offered = demand.flow.opened + portless(connects, tuple.tuple);
-    const bool is_hidden = connects == nullptr && pressure_of(tuple, after.plan).free == 0;
+    const std::uint32_t offered =
+        demand.flow.opened + portless(unmet.connects, tuple.tuple) + refused(unmet.refused, tuple.tuple);
+    const bool is_hidden = unmet.connects == nullptr && pressure_of(tuple, after.plan).free == 0;
     if (!is_hidden || demand.flow.per_second(offered) > demand.offered.per_second().value_or(0)) {
       demand.offered.update(offered, elapsed);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -85,6 +86,12 @@ struct TupleDemand {
   DemandEstimator offered;
 };
 
+/// Load that left no connection between two looks.
+struct UnmetLoad {
+  const Connects* connects = nullptr;                       ///< of the window; null where no source sees them
+  const std::map<Tuple, std::uint32_t>* refused = nullptr;  ///< by programs' own budgets, in the window
+};
+
 /// Follows the load on every tuple from look to look. Tuples that are gone are forgotten.
 class DemandTracker {
  public:
@@ -93,9 +100,9 @@ class DemandTracker {
   /// Two successive looks at one namespace. Looks in the wrong order, or at the same instant, change nothing.
   /// A tuple that appears between later looks had no load before. While a tuple has no free port its load cannot be
   /// seen (what fails leaves no socket): the estimate then rises but does not fall.
-  /// `connects`: of the window between the looks, or null where no source sees them; with it what found no port is
-  /// load too, and the estimate follows what was offered.
-  void observe(const Sample& before, const Sample& after, const Connects* connects = nullptr);
+  /// `unmet`: what found no port, or was refused by its own program, between the looks; it is load too. Where connects
+  /// are seen the estimate follows what was offered also while no port is free.
+  void observe(const Sample& before, const Sample& after, const UnmetLoad& unmet = {});
 
   /// Null for a tuple that was not in the last look, and for all before the first pair of looks.
   [[nodiscard]] const TupleDemand* find(const Tuple& tuple) const;

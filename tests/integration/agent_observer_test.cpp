@@ -36,7 +36,7 @@ std::shared_ptr<const Setup> setup_of(const std::string& netns) {
 Observer observer_of(const std::string& netns) {
   auto opened = kernel::NetworkNamespace::open(netns);
   EXPECT_TRUE(opened) << opened.error().message();
-  return {{std::move(*opened), std::nullopt}, Configuration{}, setup_of(netns), moment(0).steady};
+  return {{std::move(*opened)}, Configuration{}, setup_of(netns), moment(0).steady};
 }
 
 std::shared_ptr<Snapshot> window_of(Observer& observer, std::int64_t second) {

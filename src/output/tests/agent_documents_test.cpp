@@ -28,6 +28,7 @@ struct Agent {
   telemetry::Sample sample;
   CensusView census;
   std::optional<telemetry::Connects> connects;
+  telemetry::HostSignals host;
   control::Round round;
   ObserverFigures observer;
 
@@ -79,7 +80,8 @@ struct Agent {
 
   AgentView view() {
     census = view_of(sample, nullptr, {});
-    return {&identity, &policy, &sources, &census, connects ? &*connects : nullptr, &round, moment(0), 42, observer};
+    return {&identity, &policy, &sources,  &census, connects ? &*connects : nullptr,
+            &host,     &round,  moment(0), 42,      observer};
   }
 
   Document status(std::int64_t age_s = 0, const StatusOptions& options = {}) {

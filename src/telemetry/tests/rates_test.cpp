@@ -223,13 +223,22 @@ TEST(DemandTracker, counts_what_found_no_port_once_however_often_it_was_tried) {
   TupleConnects& tuple = connects.tuples[full.tuple];
   tuple.window_portless = 150;
   tuple.window_retries = 100;
-  tracker.observe(look_at(0, full), look_at(1, full), &connects);
+  tracker.observe(look_at(0, full), look_at(1, full), {&connects, nullptr});
   EXPECT_DOUBLE_EQ(*tracker.find(full.tuple)->offered.per_second(), 50.0);
   tuple.window_portless = tuple.window_retries = 0;
   for (int second = 1; second < 60; ++second) {
-    tracker.observe(look_at(second, full), look_at(second + 1, full), &connects);
+    tracker.observe(look_at(second, full), look_at(second + 1, full), {&connects, nullptr});
   }
   EXPECT_LT(*tracker.find(full.tuple)->offered.per_second(), 1.0) << "nobody asks any more, and that is seen";
+}
+
+TEST(DemandTracker, counts_what_programs_refused_themselves) {
+  DemandTracker tracker;
+  TupleSample tuple;
+  tuple.tuple = {Address::v4(0x0a000001), Address::v4(0x0a000002), 9000};
+  const std::map<Tuple, std::uint32_t> refused{{tuple.tuple, 30}, {{{}, Address::v4(0x0a000002), 9000}, 5}};
+  tracker.observe(look_at(0, tuple), look_at(1, tuple), {nullptr, &refused});
+  EXPECT_DOUBLE_EQ(*tracker.find(tuple.tuple)->offered.per_second(), 35.0) << "told with and without source";
 }
 
 }  // namespace
