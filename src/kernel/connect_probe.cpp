@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
+#include <csignal>
 #include <ctime>
 #include <fmt/format.h>
 #include <map>
@@ -22,7 +23,7 @@
 
 #include "kernel/bpf_program.h"
 #include "kernel/connect_decode.h"
-#include "kernel/pre_syn.h"
+#include "kernel/early_failures.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -82,7 +83,6 @@ struct Object {
   __u32* watched_netns = nullptr;
   __u64* watched_cookie = nullptr;
   __u64* slow_ns = nullptr;
-  __u32* errno_window_open = nullptr;
   __u64* open_credits = nullptr;
 
   [[nodiscard]] int map(const char* name) const { return bpf_object__find_map_fd_by_name(object, name); }
@@ -110,7 +110,6 @@ base::Result<Object> load_skeleton(const std::set<std::string>& programs, const 
                 const_cast<__u32*>(&skeleton->bss->watched_netns),
                 const_cast<__u64*>(&skeleton->bss->watched_cookie),
                 const_cast<__u64*>(&skeleton->data->slow_ns),
-                const_cast<__u32*>(&skeleton->bss->errno_window_open),
                 &skeleton->bss->open_credits};
 }
 
@@ -162,7 +161,8 @@ class ConnectProbe::Programs {
   std::map<std::string, std::string> load();
   void attach_all(std::map<std::string, std::string>& missing);
   base::Result<void> read_entries(Entries& entries) const;
-  base::Result<void> count_pre_syn(const Entries& entries);
+  void count_early_failures(base::Instant now);
+  void add_early_failures(std::map<telemetry::Tuple, ConnectTotals>& tuples) const;
   void add_lost(ConnectReading& reading) const;
   void add_listeners(ConnectReading& reading) const;
   void forget_retries() const;
@@ -180,7 +180,7 @@ class ConnectProbe::Programs {
   std::unique_ptr<ring_buffer, RingCloser> ring_;
   const Visitor* visitor_ = nullptr;
   std::uint64_t malformed_ = 0;
-  PreSyn pre_syn_;
+  EarlyFailures early_failures_;
   struct Activity {
     std::uint64_t syn_sent = 0;
     base::Instant since{};
@@ -280,7 +280,6 @@ base::Result<void> ConnectProbe::Programs::attach(const NetworkNamespace& networ
 base::Result<void> ConnectProbe::Programs::watch(const NetworkNamespace& network_namespace) {
   const auto identity = identity_of(network_namespace);
   if (!identity) return tl::unexpected(identity.error());
-  // In this order: a call on its way is then in `reached` and not in `entered`, which shows.
   *object_.watched_netns = identity->inode;
   *object_.watched_cookie = identity->cookie;
   return {};
@@ -320,61 +319,66 @@ base::Result<void> ConnectProbe::Programs::read_entries(Entries& entries) const 
   }
 }
 
-base::Result<void> ConnectProbe::Programs::count_pre_syn(const Entries& entries) {
-  const auto destination_of = [](const tw_connect_key& key) {
-    telemetry::Tuple tuple = tuple_of(key);
-    tuple.source = telemetry::Address();
-    return tuple;
-  };
-  const auto reached_in = [&](const Entries& list) {
-    std::map<telemetry::Tuple, std::uint64_t> reached;
-    for (const auto& [key, totals] : list) reached[destination_of(key)] += totals.syn_sent;
-    return reached;
-  };
-  bool is_worth_it = false;
-  const auto reached = reached_in(entries);
-  for (const auto& [key, totals] : entries) {
-    if (totals.entered == 0 || is_other(key)) continue;
-    const telemetry::Tuple tuple = destination_of(key);
-    is_worth_it = is_worth_it || pre_syn_.is_worth_a_later_look(tuple, totals.entered, reached.at(tuple));
+/// After the entries were read.
+void ConnectProbe::Programs::count_early_failures(base::Instant now) {
+  EarlyFailures::Counts counted;
+  for (const auto& [key, totals] : entries_) {
+    if (totals.failed_early > 0 && !is_other(key)) counted[tuple_of(key)] += totals.failed_early;
   }
-  if (!is_worth_it) return {};
-  Entries later;
-  if (auto done = read_entries(later); !done) return done;
-  auto reached_later = reached_in(later);
-  for (const auto& [key, totals] : entries) {
-    if (totals.entered == 0 || is_other(key)) continue;
-    const telemetry::Tuple tuple = destination_of(key);
-    pre_syn_.update(tuple, {totals.entered, reached.at(tuple), reached_later[tuple]});
+  const int map = object_.map("entered");
+  std::vector<EnteredCall> calls;
+  std::set<std::uint64_t> threads;  // the walk begins again when the entry that it is at goes
+  __u64 thread = 0;
+  for (const __u64* last = nullptr; bpf_map_get_next_key(map, last, &thread) == 0; last = &thread) {
+    tw_entered_call call{};
+    if (bpf_map_lookup_elem(map, &thread, &call) != 0 || !threads.insert(thread).second) continue;
+    calls.push_back(
+        {thread, base::Instant(base::Nanoseconds(static_cast<std::int64_t>(call.began_ns))), tuple_of(call.key)});
   }
-  return {};
+  early_failures_.update(counted, calls, now);
+  for (const EnteredCall& call : calls) {
+    const auto id = static_cast<pid_t>(call.thread & 0xffff'ffff);
+    if (now - call.began < EarlyFailures::kSurelyOver || ::kill(id, 0) == 0 || errno != ESRCH) continue;
+    if (bpf_map_delete_elem(map, &call.thread) == 0) early_failures_.bury(call);
+  }
+}
+
+void ConnectProbe::Programs::add_early_failures(std::map<telemetry::Tuple, ConnectTotals>& tuples) const {
+  for (const auto& [destination, failed] : early_failures_.failed()) {
+    ConnectTotals& totals = tuples[destination];
+    totals.attempts += failed;
+    totals.pre_syn_unattributed += failed;
+  }
+  // What the errno window told.
+  for (const auto& [key, wire] : entries_) {
+    if (wire.unreachable_early + wire.prohibited_early == 0 || is_other(key)) continue;
+    ConnectTotals& totals = tuples[tuple_of(key)];
+    const std::uint64_t told = std::min<std::uint64_t>(wire.unreachable_early + wire.prohibited_early,
+                                                       totals.pre_syn_unattributed);  // an entry is not read at once
+    totals.ended[static_cast<std::size_t>(telemetry::ConnectCause::kUnreachable)] += told;
+    totals.prohibited += std::min<std::uint64_t>(told, wire.prohibited_early);
+    totals.pre_syn_unattributed -= told;
+  }
 }
 
 base::Result<ConnectReading> ConnectProbe::Programs::read(base::Instant now) {
   if (errno_link_ && now >= errno_window_ends_) close_errno_window();
   if (auto done = read_entries(entries_); !done) return tl::unexpected(done.error());
-  if (has_connect_hook_) {
-    if (auto done = count_pre_syn(entries_); !done) return tl::unexpected(done.error());
-  }
+  if (has_connect_hook_) count_early_failures(now);
   ConnectReading reading;
   reading.at = now;
   std::map<telemetry::Tuple, ConnectTotals> tuples = retired_;
   for (const auto& [key, wire] : entries_) {
     ConnectTotals totals = totals_of(wire);
     if (is_other(key)) {
+      totals.attempts += wire.failed_early;
+      totals.pre_syn_unattributed += wire.failed_early;
       if (totals != ConnectTotals{}) reading.other = totals;
       continue;
     }
-    const telemetry::Tuple tuple = tuple_of(key);
-    if (const std::uint64_t failed = tuple.source == telemetry::Address() ? pre_syn_.failed(tuple) : 0; failed > 0) {
-      const std::uint64_t told = std::min<std::uint64_t>(failed, wire.unreachable_early + wire.prohibited_early);
-      totals.attempts += failed;
-      totals.ended[static_cast<std::size_t>(telemetry::ConnectCause::kUnreachable)] += told;
-      totals.prohibited = std::min<std::uint64_t>(told, wire.prohibited_early);
-      totals.pre_syn_unattributed = failed - told;
-    }
-    if (totals != ConnectTotals{}) tuples[tuple] += totals;
+    if (totals != ConnectTotals{}) tuples[tuple_of(key)] += totals;
   }
+  add_early_failures(tuples);
   reading.tuples.reserve(tuples.size());
   for (auto& [tuple, totals] : tuples) reading.tuples.push_back({tuple, totals});
   add_listeners(reading);
@@ -398,8 +402,8 @@ void ConnectProbe::Programs::add_listeners(ConnectReading& reading) const {
 }
 
 void ConnectProbe::Programs::add_lost(ConnectReading& reading) const {
-  constexpr std::array<const char*, TW_LOST_COUNTERS> kNames = {"bpf_ring", "bpf_in_flight", "bpf_tuples",
-                                                                "bpf_retry_memory", "bpf_listeners"};
+  constexpr std::array<const char*, TW_LOST_COUNTERS> kNames = {"bpf_ring",         "bpf_in_flight", "bpf_tuples",
+                                                                "bpf_retry_memory", "bpf_listeners", "bpf_entered"};
   for (__u32 i = 0; i < TW_LOST_COUNTERS; ++i) {
     __u64 count = 0;
     if (bpf_map_lookup_elem(object_.map("lost"), &i, &count) == 0) reading.lost[kNames.at(i)] = count;
@@ -446,7 +450,7 @@ void ConnectProbe::Programs::retire_idle(const Entries& entries, base::Instant n
   const int map = object_.map("connects");
   const bool is_full = entries.size() * 4 > (options_.max_tuples + 1) * 3;
   for (const auto& [key, totals] : entries) {
-    if (is_other(key) || totals.entered > 0) continue;
+    if (is_other(key) || totals.failed_early > 0) continue;
     const telemetry::Tuple tuple = tuple_of(key);
     Activity& activity = activity_[tuple];
     if (activity.syn_sent != totals.syn_sent || activity.since == base::Instant{}) activity = {totals.syn_sent, now};
@@ -472,14 +476,10 @@ base::Result<void> ConnectProbe::Programs::open_errno_window(base::Instant now) 
         errno == ENOENT ? "mount tracefs at /sys/kernel/tracing" : what_is_missing(errno, messages.text()));
   }
   errno_link_.reset(link);
-  *object_.errno_window_open = 1;
   return {};
 }
 
-void ConnectProbe::Programs::close_errno_window() {
-  *object_.errno_window_open = 0;
-  errno_link_.reset();
-}
+void ConnectProbe::Programs::close_errno_window() { errno_link_.reset(); }
 
 ConnectProbe::ConnectProbe(std::unique_ptr<Programs> programs) : programs_(std::move(programs)) {}
 ConnectProbe::ConnectProbe(ConnectProbe&&) noexcept = default;

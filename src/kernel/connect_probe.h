@@ -59,7 +59,8 @@ class ConnectProbe {
   /// Hands over the events that wait. Returns their number.
   std::uint64_t drain(const Visitor& visit);
 
-  /// The totals of every tuple, since attach(). Failures before SYN_SENT are told one reading late. Errors: what bpf()
+  /// The totals of every tuple, since attach(). Failures before SYN_SENT are told when their thread connects
+  /// again, or a second later. Errors: what bpf()
   /// said.
   [[nodiscard]] base::Result<telemetry::ConnectReading> read(base::Instant now);
 

@@ -39,7 +39,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 volatile __u32 watched_netns = 0;     /* inode of the namespace; 0 = none */
 volatile __u64 watched_cookie = 0;    /* the same namespace, as the connect hook knows it */
 volatile __u64 slow_ns = 50000000;    /* a connect that took longer is an event */
-volatile __u32 errno_window_open = 0; /* the exits of connect() are looked at */
 
 /* One attempt until its outcome. */
 struct attempt {
@@ -92,12 +91,12 @@ struct {
   __type(value, __u64);
 } lost SEC(".maps");
 
-/* Destinations of connect() calls that have not reached SYN_SENT, by thread; filled while the errno window is open. */
+/* connect() calls that have not reached SYN_SENT, by thread: on their way, or failed. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 4096);
+  __uint(max_entries, 8192);
   __type(key, __u64);
-  __type(value, struct tw_connect_key);
+  __type(value, struct tw_entered_call);
 } entered SEC(".maps");
 
 __u64 open_credits = 0; /* attempts may be retries while this is not 0: saves a look-up; the reader clears it */
@@ -276,9 +275,10 @@ static __always_inline void emit(const struct attempt* attempt, __u8 kind, __u8 
   bpf_ringbuf_submit(event, wake_flag(kind == TW_EVENT_FAILED && is_local_cause(cause), now));
 }
 
+/* The thread's connect() got as far as SYN_SENT. */
 static __always_inline void forget_entered(void) {
   __u64 thread = bpf_get_current_pid_tgid();
-  if (errno_window_open) bpf_map_delete_elem(&entered, &thread);
+  bpf_map_delete_elem(&entered, &thread);
 }
 
 /* The same socket connects anew, and the end of its last attempt was missed. */
@@ -560,14 +560,25 @@ struct exit_connect {
   __s64 result;
 };
 
+/* A thread that calls again without having reached SYN_SENT has failed before. */
+static __always_inline void remember_entered(const struct tw_connect_key* key, __u64 thread) {
+  struct tw_entered_call call = {.began_ns = bpf_ktime_get_ns(), .key = *key};
+  struct tw_entered_call* failed;
+  struct tw_connect_totals* totals;
+  if (!bpf_map_update_elem(&entered, &thread, &call, BPF_NOEXIST)) return;
+  failed = bpf_map_lookup_elem(&entered, &thread);
+  if (!failed) return count_lost(TW_LOST_ENTERED);
+  totals = totals_of(&failed->key);
+  if (totals) add(&totals->failed_early, 1);
+  bpf_map_update_elem(&entered, &thread, &call, BPF_ANY);
+}
+
 static __always_inline void on_enter(struct tw_connect_key* key) {
   const __u64 thread = bpf_get_current_pid_tgid();
-  struct tw_connect_totals* totals = totals_of(key);
-  int verdict;
-  if (!totals) return;
-  verdict = bpf_get_retval();
-  if (verdict < 0) { /* a program before this one refused it: nothing else will ever be seen of it */
+  if (bpf_get_retval() < 0) { /* a program before this one refused it: nothing else will ever be seen of it */
+    struct tw_connect_totals* totals = totals_of(key);
     struct attempt attempt;
+    if (!totals) return;
     __builtin_memset(&attempt, 0, sizeof attempt);
     attempt.began_ns = bpf_ktime_get_ns();
     attempt.key = *key;
@@ -578,8 +589,7 @@ static __always_inline void on_enter(struct tw_connect_key* key) {
     emit(&attempt, TW_EVENT_FAILED, TW_CAUSE_DENIED, attempt.began_ns, 0);
     return;
   }
-  add(&totals->entered, 1);
-  if (errno_window_open) bpf_map_update_elem(&entered, &thread, key, BPF_ANY);
+  remember_entered(key, thread);
 }
 
 static __always_inline bool is_watched_connect(struct bpf_sock_addr* ctx) {
@@ -628,11 +638,12 @@ int on_connect6(struct bpf_sock_addr* ctx) {
 SEC("tracepoint/syscalls/sys_exit_connect")
 int on_exit_connect(struct exit_connect* ctx) {
   const __u64 thread = bpf_get_current_pid_tgid();
-  struct tw_connect_key* key = bpf_map_lookup_elem(&entered, &thread);
+  struct tw_entered_call* failed = bpf_map_lookup_elem(&entered, &thread);
   struct tw_connect_totals* totals;
-  if (!key) return 0;
-  totals = bpf_map_lookup_elem(&connects, key);
+  if (!failed) return 0;
+  totals = totals_of(&failed->key);
   if (totals) {
+    add(&totals->failed_early, 1);
     switch (-ctx->result) {
       case kNetworkUnreachable:
       case kHostUnreachable:

@@ -10,9 +10,11 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
+#include "kernel/early_failures.h"
 #include "kernel/testing/private_network.h"
 
 namespace tidewaiter::kernel {
@@ -195,10 +197,28 @@ TEST_F(ConnectProbeTest, v4_mapped_sockets_meet_in_the_tuple_of_ipv4) {
 TEST_F(ConnectProbeTest, a_connect_without_a_route_fails_before_its_syn) {
   const Address nowhere = Address::v4(0xc0000201);  // 192.0.2.1
   for (int i = 0; i < 4; ++i) ASSERT_FALSE(connect_to(nowhere, kPort));
-  static_cast<void>(totals());  // believed at the second reading
+  EXPECT_EQ(totals(Address(), nowhere, kPort).attempts, 3U) << "the last call may be on its way";
+  const auto reading = probe_->read(now() + EarlyFailures::kSurelyOver);
+  ASSERT_TRUE(reading);
+  const ConnectTotals* seen = reading->find({Address(), nowhere, kPort});
+  ASSERT_NE(seen, nullptr);
   ConnectTotals expected = counted(4, 0);
   expected.pre_syn_unattributed = 4;
-  EXPECT_EQ(counts_of(totals(Address(), nowhere, kPort)), expected);
+  EXPECT_EQ(counts_of(*seen), expected);
+  EXPECT_EQ(totals(Address(), nowhere, kPort), *seen);
+}
+
+TEST_F(ConnectProbeTest, a_thread_that_fails_before_its_syn_and_ends_is_counted) {
+  const Address nowhere = Address::v4(0xc0000201);
+  std::thread([&] { EXPECT_FALSE(connect_to(nowhere, kPort)); }).join();
+  const auto later = now() + EarlyFailures::kSurelyOver;
+  for (int i = 0; i < 2; ++i) {  // its thread's memory goes with the first reading
+    const auto reading = probe_->read(later);
+    ASSERT_TRUE(reading);
+    const ConnectTotals* seen = reading->find({Address(), nowhere, kPort});
+    ASSERT_NE(seen, nullptr);
+    EXPECT_EQ(seen->pre_syn_unattributed, 1U);
+  }
 }
 
 TEST_F(ConnectProbeTest, other_namespaces_do_not_count) {

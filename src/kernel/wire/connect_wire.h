@@ -64,8 +64,8 @@ struct tw_connect_totals {
   __u64 syn_retransmits;             /* of clients */
   __u64 retries;                     /* attempts of a process that had a failure here within 5 s */
   __u64 inferred;                    /* outcomes that were told from what was left of the socket */
-  __u64 entered;                     /* seen by the connect hook and let through, key without source */
-  __u64 unreachable_early;           /* of those: failed before SYN_SENT with ENETUNREACH, EHOSTUNREACH */
+  __u64 failed_early;                /* ended before SYN_SENT, not denied; key without source. No attempts yet */
+  __u64 unreachable_early;           /* of those: with ENETUNREACH, EHOSTUNREACH */
   __u64 prohibited_early;            /* likewise with EACCES, EPERM, EINVAL: the route forbids it */
   __u64 connect_ns;                  /* sum over the established */
   __u64 search_ns;                   /* sum of port-search times, failed searches included */
@@ -118,8 +118,16 @@ enum tw_lost {
   TW_LOST_TUPLES = 2,       /* connects counted under "other" because the table of tuples was full */
   TW_LOST_RETRY_MEMORY = 3, /* failures whose retries cannot be recognised */
   TW_LOST_LISTENERS = 4,
-  TW_LOST_COUNTERS = 5 /* number of the above */
+  TW_LOST_ENTERED = 5, /* calls that found no room: not known should they fail before SYN_SENT */
+  TW_LOST_COUNTERS = 6 /* number of the above */
 };
+
+/* A connect() between the connect hook and SYN_SENT, by thread. It stays when it failed, until the thread's next one. */
+struct tw_entered_call {
+  __u64 began_ns;
+  struct tw_connect_key key; /* without source */
+};
+TW_WIRE_SIZE(tw_entered_call, 48);
 
 /* A process's failed connects to one destination, for its retries. */
 struct tw_retry_key {
