@@ -26,6 +26,9 @@ class FileDescriptor {
   [[nodiscard]] int get() const { return descriptor_; }
   [[nodiscard]] bool is_open() const { return descriptor_ != kNone; }
 
+  /// Gives it up without closing it: for what takes a descriptor over, like fdopendir().
+  [[nodiscard]] int release() { return std::exchange(descriptor_, kNone); }
+
   void reset() {
     if (is_open()) ::close(std::exchange(descriptor_, kNone));
   }

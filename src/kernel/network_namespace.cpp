@@ -74,6 +74,13 @@ base::Result<NetworkNamespace> NetworkNamespace::open(std::string_view name_or_p
 
 bool NetworkNamespace::is_still_there() const { return is_self() || is_same_file(target_.get(), path_); }
 
+base::Result<std::uint64_t> NetworkNamespace::inode() const {
+  struct stat status {};
+  const int failed = is_self() ? stat("/proc/thread-self/ns/net", &status) : fstat(target_.get(), &status);
+  if (failed != 0) return base::fail_errno(errno, fmt::format("network namespace '{}'", label_));
+  return status.st_ino;
+}
+
 base::Result<base::FileDescriptor> NetworkNamespace::enter() const {
   base::FileDescriptor home(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!home.is_open()) return base::fail_errno(errno, "open the own network namespace");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,9 @@ class NetworkNamespace {
 
   /// False once the name or path no longer leads to this namespace (deleted, or replaced by another of that name).
   [[nodiscard]] bool is_still_there() const;
+
+  /// The inode of the namespace, by which the processes in it are known (/proc/PID/ns/net). Errors: of the system.
+  [[nodiscard]] base::Result<std::uint64_t> inode() const;
 
   /// Runs `work` with the calling thread inside the namespace and brings the thread back, whatever `work` returns.
   /// Sockets and /proc/thread-self/net files opened there stay there. Needs CAP_SYS_ADMIN unless self.

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The texts of /proc, the configuration file and what users type: no input crashes, and what is accepted is in range.
+// The texts of /proc, the configuration file and what users type: no input crashes, what is accepted is in range, and a
+// text that comes in pieces reads as it does whole.
 // Input: a byte that chooses the parser, then the text.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "agent/configuration.h"
 #include "base/instant.h"
+#include "kernel/bypass_signs.h"
 #include "kernel/host.h"
 #include "kernel/proc_text.h"
 #include "output/census_view.h"
@@ -38,12 +43,28 @@ void read_duration(const std::string& text) {
   require(base::parse_duration(base::format_duration(*duration)).value() == *duration);
 }
 
+bool is_printable(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char character) { return character >= ' ' && character <= '~'; });
+}
+
+void read_maps(const std::string& text) {
+  const auto whole = kernel::parse_maps(text);
+  std::vector<kernel::BypassSign> signs;
+  kernel::MapsReader reader;
+  for (std::size_t at = 0; at < text.size(); at += 7) reader.feed(std::string_view(text).substr(at, 7), signs);
+  reader.finish(signs);
+  require(signs == whole);
+  for (const auto& sign : whole) {
+    require(is_printable(sign.evidence) && sign.evidence.size() <= kernel::kLongestEvidence);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 8) {
+  switch (data[0] % 10) {
     case 0:
       static_cast<void>(kernel::parse_counter_pairs(text));
       break;
@@ -67,6 +88,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 7:
       static_cast<void>(output::parse_tuple_filter(text));
+      break;
+    case 8:
+      read_maps(text);
+      break;
+    case 9:
+      if (const auto stat = kernel::parse_process_stat(text)) require(is_printable(stat->comm));
       break;
   }
   return 0;
