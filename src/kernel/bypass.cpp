@@ -135,7 +135,7 @@ void BypassWatch::end_listing(base::Instant now) {
 }
 
 std::uint64_t BypassWatch::begin(std::int32_t pid, base::Instant now) {
-  Inspection& inspection = current_.emplace();
+  Inspection& inspection = current_.emplace(Inspection{});
   inspection.pid = pid;
   const std::string path = fmt::format("{}/{}", proc_, pid);
   inspection.directory = base::FileDescriptor(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/diag_socket.h"
 
-#include <array>
 #include <cerrno>
-#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <span>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "base/stopwatch.h"
+#include "kernel/capabilities.h"
 
 namespace tidewaiter::kernel {
 namespace {
@@ -20,28 +18,6 @@ constexpr std::size_t kDatagramBytes =
     std::size_t{64} * 1024;  // the kernel fills at most 32 KiB per datagram of a dump
 constexpr int kMaximumRestarts = 3;
 constexpr timeval kReceiveTimeout{5, 0};  // a dump that says nothing for so long never will
-
-/// Takes CAP_NET_ADMIN out of the thread's effective set for as long as it lives. To a socket that was opened with it
-/// the kernel adds marks and more to every row, which nobody here reads: a tenth of the dump's cost.
-class WithoutNetAdmin {
- public:
-  WithoutNetAdmin() {
-    if (syscall(SYS_capget, &header_, sets_.data()) != 0) return;
-    auto fewer = sets_;
-    fewer[0].effective &= ~(1U << CAP_NET_ADMIN);
-    is_changed_ = fewer[0].effective != sets_[0].effective && syscall(SYS_capset, &header_, fewer.data()) == 0;
-  }
-  ~WithoutNetAdmin() {
-    if (is_changed_) syscall(SYS_capset, &header_, sets_.data());
-  }
-  WithoutNetAdmin(const WithoutNetAdmin&) = delete;
-  WithoutNetAdmin& operator=(const WithoutNetAdmin&) = delete;
-
- private:
-  __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets_{};
-  bool is_changed_ = false;
-};
 
 /// Without its modules the kernel answers a dump with EOPNOTSUPP (inet_diag) or ENOENT (tcp_diag).
 base::Error explained(base::Error error) {
@@ -57,7 +33,9 @@ base::Error explained(base::Error error) {
 base::Result<base::FileDescriptor> connect_to_sock_diag() {
   base::FileDescriptor socket;
   {
-    const WithoutNetAdmin plain;
+    // To a socket that was opened with it the kernel adds marks and more to every row, which nobody here reads: a tenth
+    // of the dump's cost.
+    const WithoutCapability plain(Capability::kNetAdmin);
     socket = base::FileDescriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   }
   if (!socket.is_open()) return base::fail_errno(errno, "open a sock_diag socket");
