@@ -108,6 +108,10 @@ unsigned threads_with_more(CapabilitySet keep) {
 
 std::string name(Capability capability) { return name_of(static_cast<unsigned>(capability)); }
 
+bool is_known_here(Capability capability) {
+  return prctl(PR_CAPBSET_READ, static_cast<unsigned>(capability), 0, 0, 0) >= 0;
+}
+
 std::vector<std::string> CapabilitySet::names() const {
   std::vector<std::string> names;
   for (unsigned number = 0; number < kLargest; ++number) {

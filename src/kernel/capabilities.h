@@ -25,6 +25,9 @@ enum class Capability : std::uint8_t {
 /// "CAP_NET_ADMIN".
 [[nodiscard]] std::string name(Capability capability);
 
+/// False on kernels that are older than the capability.
+[[nodiscard]] bool is_known_here(Capability capability);
+
 /// A set of capabilities, those that this program has no word for included.
 class CapabilitySet {
  public:

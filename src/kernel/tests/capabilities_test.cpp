@@ -35,6 +35,8 @@ TEST(CapabilitySet, has_the_kernel_s_names) {
   EXPECT_EQ(CapabilitySet(std::uint64_t{1} << CAP_CHECKPOINT_RESTORE).to_string(), "CAP_CHECKPOINT_RESTORE");
   EXPECT_EQ(CapabilitySet(std::uint64_t{1} << 41 | std::uint64_t{1} << 63).to_string(), "CAP_41, CAP_63")
       << "newer than this program";
+  EXPECT_TRUE(is_known_here(Capability::kNetAdmin));
+  EXPECT_FALSE(is_known_here(static_cast<Capability>(63)));
   static_assert(static_cast<int>(Capability::kBpf) == CAP_BPF && static_cast<int>(Capability::kPerfmon) == CAP_PERFMON);
   static_assert(static_cast<int>(Capability::kSysAdmin) == CAP_SYS_ADMIN);
   static_assert(static_cast<int>(Capability::kDacReadSearch) == CAP_DAC_READ_SEARCH);
