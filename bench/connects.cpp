@@ -80,7 +80,7 @@ base::Result<kernel::ConnectProbe> attach(kernel::ConnectHooks hooks) {
   if (!self) return tl::unexpected(self.error());
   kernel::ConnectProbeOptions options;
   options.hooks = hooks;
-  kernel::CapabilityTable table;
+  kernel::SourceTable table;
   return kernel::ConnectProbe::attach(*self, options, table);
 }
 

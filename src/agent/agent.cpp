@@ -17,6 +17,7 @@
 #include "agent/journal_rows.h"
 #include "agent/line_writer.h"
 #include "agent/observer.h"
+#include "agent/privileges.h"
 #include "agent/routes.h"
 #include "agent/service_manager.h"
 #include "agent/state_directory.h"
@@ -53,7 +54,7 @@ std::string boot_id() {
 /// Attaches what the observer looks with, and lists every source with what the missing ones need.
 base::Result<Observer::Sources> attach_sources(kernel::NetworkNamespace network_namespace,
                                                const Configuration& configuration, const StateDirectory& directory,
-                                               kernel::CapabilityTable& table) {
+                                               kernel::SourceTable& table) {
   const auto inode = network_namespace.inode();
   if (!inode) return tl::unexpected(inode.error());
   Observer::Sources sources{std::move(network_namespace)};
@@ -72,19 +73,19 @@ base::Result<Observer::Sources> attach_sources(kernel::NetworkNamespace network_
   auto programs = ProgramEvents::listen(configuration.programs, directory.events_socket(), *inode);
   table.push_back({"application_events", 2, programs.has_value(), programs ? "" : programs.error().message()});
   if (programs) sources.programs.emplace(std::move(*programs));
-  for (const kernel::Capability& row : table) {
+  for (const kernel::SourceRow& row : table) {
     if (!row.is_active) spdlog::info("source {} is off: needs {}", row.name, row.needs);
   }
   return sources;
 }
 
-std::vector<output::Source> sources_of(const kernel::CapabilityTable& table) {
+std::vector<output::Source> sources_of(const kernel::SourceTable& table) {
   std::vector<output::Source> sources;
   for (const auto& [name, tier, is_active, needs] : table) sources.push_back({name, tier, is_active, needs});
   return sources;
 }
 
-std::shared_ptr<const Setup> setup_of(const Options& options, const kernel::CapabilityTable& table, base::Moment now) {
+std::shared_ptr<const Setup> setup_of(const Options& options, const kernel::SourceTable& table, base::Moment now) {
   auto setup = std::make_shared<Setup>();
   setup->identity = {options.instance.empty() ? default_instance(options.state_directory) : options.instance,
                      TIDEWAITER_VERSION, options.netns, now, options.interval};
@@ -380,7 +381,7 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   Options adjusted = options;
   adjusted.configuration.outlook.granule = model::time_wait_granule(kernel::kernel_hz().value_or(kSlowestHz));
   const base::Moment now = read_clocks();
-  kernel::CapabilityTable table;
+  kernel::SourceTable table;
   auto sources = attach_sources(std::move(*network_namespace), adjusted.configuration, *directory, table);
   if (!sources) return tl::unexpected(sources.error());
   const auto setup = setup_of(adjusted, table, now);
@@ -393,6 +394,10 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   auto block = board::ParameterBlockWriter::create({options.interval});
   if (!block) return tl::unexpected(block.error());
 
+  // Everything is open, and no thread has started.
+  if (const auto left = drop_privileges(sources->network_namespace); !left) {
+    spdlog::warn("{}", left.error().message());
+  }
   Running running(adjusted, setup, std::move(*directory), std::move(*loop), std::move(*sources), std::move(*journal),
                   std::move(*block));
   if (auto started = running.start(announcements); !started) return started;

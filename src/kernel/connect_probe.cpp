@@ -146,7 +146,7 @@ class ConnectProbe::Programs {
  public:
   explicit Programs(ConnectProbeOptions options) : options_(options) {}
 
-  base::Result<void> attach(const NetworkNamespace& network_namespace, CapabilityTable& table);
+  base::Result<void> attach(const NetworkNamespace& network_namespace, SourceTable& table);
   base::Result<void> watch(const NetworkNamespace& network_namespace);
   base::Result<ConnectReading> read(base::Instant now);
   base::Result<void> open_errno_window(base::Instant now);
@@ -231,7 +231,7 @@ void ConnectProbe::Programs::attach_all(std::map<std::string, std::string>& miss
   }
 }
 
-base::Result<void> ConnectProbe::Programs::attach(const NetworkNamespace& network_namespace, CapabilityTable& table) {
+base::Result<void> ConnectProbe::Programs::attach(const NetworkNamespace& network_namespace, SourceTable& table) {
   std::map<std::string, std::string> missing;
   const auto refuse_all = [&](const std::string& reason) {
     for (const ProgramRow& row : kPrograms) missing[row.program] = reason;
@@ -250,9 +250,9 @@ base::Result<void> ConnectProbe::Programs::attach(const NetworkNamespace& networ
 
   sees_dropped_acks_ = missing.count("on_drop") == 0;
 
-  std::map<std::string, Capability> rows;
+  std::map<std::string, SourceRow> rows;
   for (const ProgramRow& row : kPrograms) {
-    auto& capability = rows.try_emplace(row.source, Capability{row.source, 1, true, ""}).first->second;
+    auto& capability = rows.try_emplace(row.source, SourceRow{row.source, 1, true, ""}).first->second;
     const auto reason = missing.find(row.program);
     if (reason == missing.end()) continue;
     capability.is_active = false;
@@ -487,7 +487,7 @@ ConnectProbe& ConnectProbe::operator=(ConnectProbe&&) noexcept = default;
 ConnectProbe::~ConnectProbe() = default;
 
 base::Result<ConnectProbe> ConnectProbe::attach(const NetworkNamespace& network_namespace,
-                                                const ConnectProbeOptions& options, CapabilityTable& table) {
+                                                const ConnectProbeOptions& options, SourceTable& table) {
   auto programs = std::make_unique<Programs>(options);
   if (auto attached = programs->attach(network_namespace, table); !attached) return tl::unexpected(attached.error());
   return ConnectProbe(std::move(programs));

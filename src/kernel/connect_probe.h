@@ -9,7 +9,7 @@
 #include "base/instant.h"
 #include "base/result.h"
 #include "base/settings.h"
-#include "kernel/capability.h"
+#include "kernel/source_table.h"
 #include "kernel/network_namespace.h"
 #include "telemetry/connects.h"
 
@@ -44,7 +44,7 @@ class ConnectProbe {
   /// Attaches what can be attached, each program tried by a real load, and adds a row per source to `table`.
   /// Errors: kNotPermitted or kUnavailable when no hook could be attached; the table says what each needs.
   [[nodiscard]] static base::Result<ConnectProbe> attach(const NetworkNamespace& network_namespace,
-                                                         const ConnectProbeOptions& options, CapabilityTable& table);
+                                                         const ConnectProbeOptions& options, SourceTable& table);
   ConnectProbe(ConnectProbe&&) noexcept;
   ConnectProbe& operator=(ConnectProbe&&) noexcept;
   ~ConnectProbe();

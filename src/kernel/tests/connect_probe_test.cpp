@@ -75,7 +75,7 @@ class ConnectProbeTest : public ::testing::Test {
   }
 
   std::optional<PrivateNetwork> network_;
-  CapabilityTable table_;
+  SourceTable table_;
   std::optional<ConnectProbe> probe_;
 };
 
@@ -234,7 +234,7 @@ TEST_F(ConnectProbeTest, the_table_names_each_source_and_what_it_lacks) {
   ASSERT_FALSE(table_.empty());
   EXPECT_EQ(table_.front().name, "bpf_state");
   EXPECT_TRUE(table_.front().is_active);
-  for (const Capability& row : table_) EXPECT_EQ(row.is_active, row.needs.empty()) << row.name << ": " << row.needs;
+  for (const SourceRow& row : table_) EXPECT_EQ(row.is_active, row.needs.empty()) << row.name << ": " << row.needs;
 }
 
 }  // namespace

@@ -7,13 +7,13 @@
 namespace tidewaiter::kernel {
 
 /// One source of numbers: whether it is attached, and what it would need.
-struct Capability {
+struct SourceRow {
   std::string name;
   int tier = 0;
   bool is_active = false;
   std::string needs;  ///< empty when it is active
 };
 
-using CapabilityTable = std::vector<Capability>;
+using SourceTable = std::vector<SourceRow>;
 
 }  // namespace tidewaiter::kernel
