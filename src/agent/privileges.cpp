@@ -7,18 +7,18 @@
 namespace tidewaiter::agent {
 namespace {
 
-using kernel::Capability;
+using kernel::LinuxCapability;
 
 constexpr std::array<Privilege, 5> kPrivileges{{
-    {Capability::kBpf, "with CAP_PERFMON: every connect of every process, by cause, as it happens (tier 1)",
+    {LinuxCapability::kBpf, "with CAP_PERFMON: every connect of every process, by cause, as it happens (tier 1)",
      "ports, forecasts and hints of failed connects (tier 0)"},
-    {Capability::kPerfmon, "with CAP_BPF: every connect of every process, by cause, as it happens (tier 1)",
+    {LinuxCapability::kPerfmon, "with CAP_BPF: every connect of every process, by cause, as it happens (tier 1)",
      "ports, forecasts and hints of failed connects (tier 0)"},
-    {Capability::kNetAdmin, "connects that fail before their SYN, and receive buffers beyond net.core.rmem_max",
+    {LinuxCapability::kNetAdmin, "connects that fail before their SYN, and receive buffers beyond net.core.rmem_max",
      "such connects are not counted, and bursts of events are lost earlier (counted)"},
-    {Capability::kSysPtrace, "which processes of other users bypass the kernel",
+    {LinuxCapability::kSysPtrace, "which processes of other users bypass the kernel",
      "those processes are counted as not permitted"},
-    {Capability::kSysAdmin, "another network namespace than the own one (--netns)", "only the own namespace"},
+    {LinuxCapability::kSysAdmin, "another network namespace than the own one (--netns)", "only the own namespace"},
 }};
 
 }  // namespace
@@ -26,14 +26,15 @@ constexpr std::array<Privilege, 5> kPrivileges{{
 std::span<const Privilege> privileges() { return kPrivileges; }
 
 kernel::CapabilitySet capabilities_to_keep(const Situation& situation) {
-  const kernel::CapabilitySet always{Capability::kBpf, Capability::kPerfmon, Capability::kNetAdmin,
-                                     Capability::kSysPtrace};
+  const kernel::CapabilitySet always{LinuxCapability::kBpf, LinuxCapability::kPerfmon, LinuxCapability::kNetAdmin,
+                                     LinuxCapability::kSysPtrace};
   const bool needs_sys_admin = !situation.is_own_namespace || !situation.has_cap_bpf;
-  return needs_sys_admin ? always | kernel::CapabilitySet{Capability::kSysAdmin} : always;
+  return needs_sys_admin ? always | kernel::CapabilitySet{LinuxCapability::kSysAdmin} : always;
 }
 
 base::Result<kernel::Capabilities> drop_privileges(const kernel::NetworkNamespace& watched) {
-  return kernel::drop_capabilities(capabilities_to_keep({watched.is_self(), kernel::is_known_here(Capability::kBpf)}));
+  return kernel::drop_capabilities(
+      capabilities_to_keep({watched.is_self(), kernel::is_known_here(LinuxCapability::kBpf)}));
 }
 
 std::string describe(const kernel::Capabilities& capabilities, const Situation& situation) {

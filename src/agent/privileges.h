@@ -6,14 +6,14 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "kernel/capabilities.h"
+#include "kernel/linux_capabilities.h"
 #include "kernel/network_namespace.h"
 
 namespace tidewaiter::agent {
 
 /// What a capability buys the agent, and what there is instead without it.
 struct Privilege {
-  kernel::Capability capability;
+  kernel::LinuxCapability capability;
   std::string_view buys;
   std::string_view without;
 };

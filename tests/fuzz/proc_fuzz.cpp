@@ -16,6 +16,7 @@
 #include "kernel/bypass_signs.h"
 #include "kernel/capabilities.h"
 #include "kernel/host.h"
+#include "kernel/linux_capabilities.h"
 #include "kernel/proc_text.h"
 #include "output/census_view.h"
 

@@ -12,25 +12,25 @@
 namespace tidewaiter::agent {
 namespace {
 
-using kernel::Capability;
 using kernel::CapabilitySet;
+using kernel::LinuxCapability;
 
 TEST(Privileges, are_kept_only_where_they_are_of_use) {
   const CapabilitySet usual = capabilities_to_keep({});
-  EXPECT_EQ(usual,
-            (CapabilitySet{Capability::kBpf, Capability::kPerfmon, Capability::kNetAdmin, Capability::kSysPtrace}));
+  EXPECT_EQ(usual, (CapabilitySet{LinuxCapability::kBpf, LinuxCapability::kPerfmon, LinuxCapability::kNetAdmin,
+                                  LinuxCapability::kSysPtrace}));
   Situation elsewhere;
   elsewhere.is_own_namespace = false;
-  EXPECT_TRUE(capabilities_to_keep(elsewhere).has(Capability::kSysAdmin));
+  EXPECT_TRUE(capabilities_to_keep(elsewhere).has(LinuxCapability::kSysAdmin));
   Situation old_kernel;
   old_kernel.has_cap_bpf = false;
-  EXPECT_TRUE(capabilities_to_keep(old_kernel).has(Capability::kSysAdmin));
-  EXPECT_FALSE(capabilities_to_keep(elsewhere).has(Capability::kDacReadSearch));
+  EXPECT_TRUE(capabilities_to_keep(old_kernel).has(LinuxCapability::kSysAdmin));
+  EXPECT_FALSE(capabilities_to_keep(elsewhere).has(LinuxCapability::kDacReadSearch));
 }
 
 TEST(Privileges, are_told_with_what_is_missing) {
   kernel::Capabilities capabilities;
-  capabilities.effective = CapabilitySet{Capability::kBpf, Capability::kPerfmon};
+  capabilities.effective = CapabilitySet{LinuxCapability::kBpf, LinuxCapability::kPerfmon};
   const std::string text = describe(capabilities, {});
   EXPECT_TRUE(text.starts_with("capabilities: CAP_PERFMON, CAP_BPF; without CAP_NET_ADMIN: ")) << text;
   EXPECT_NE(text.find("without CAP_SYS_PTRACE: "), std::string::npos);
@@ -82,7 +82,7 @@ TEST(Privileges, still_enter_another_namespace_when_that_is_what_is_watched) {
     auto watched = kernel::NetworkNamespace::open("/proc/self/ns/net");
     if (!watched) _exit(1);
     const auto left = drop_privileges(*watched);
-    if (!left || !left->effective.has(Capability::kSysAdmin)) _exit(2);
+    if (!left || !left->effective.has(LinuxCapability::kSysAdmin)) _exit(2);
     kernel::Census census(std::move(*watched));
     _exit(census.look({}) ? 0 : 3);
   }
