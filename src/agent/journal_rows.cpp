@@ -70,6 +70,45 @@ void fill(const telemetry::Features& features, store::WindowRow& row) {
   row.rbi = features.burst_index;
 }
 
+std::optional<double> microseconds(const std::optional<telemetry::Quantile>& quantile) {
+  if (!quantile) return std::nullopt;
+  return std::chrono::duration<double, std::micro>(quantile->value).count();
+}
+
+/// The connects of this very window: null when its reading failed, when there was none before, and between windows, so
+/// that none is counted twice.
+const telemetry::Connects* connects_of(const Snapshot& snapshot) {
+  if (snapshot.is_missed || !snapshot.look->connects) return nullptr;
+  const telemetry::Connects& connects = *snapshot.look->connects;
+  return connects.window && connects.at == snapshot.at.steady ? &connects : nullptr;
+}
+
+void fill(const telemetry::Connects& connects, store::WindowRow& row) {
+  const telemetry::ConnectTotals& window = *connects.window;
+  row.established = static_cast<double>(window.established);
+  row.failed_local = static_cast<double>(window.failed_local());
+  row.failed_peer = static_cast<double>(window.failed_peer());
+  row.addr_not_available = static_cast<double>(window.count(telemetry::ConnectCause::kAddrNotAvailable));
+  row.timeouts = static_cast<double>(window.count(telemetry::ConnectCause::kTimeout));
+  row.retries = static_cast<double>(window.retries);
+  row.syn_retransmits = static_cast<double>(window.syn_retransmits);
+  row.reconnects_per_s = 0;
+  for (const auto& [tuple, of_tuple] : connects.tuples) *row.reconnects_per_s += of_tuple.reconnects_per_s;
+}
+
+void fill(const telemetry::TupleConnects& connects, store::WindowRow& row) {
+  row.established = static_cast<double>(connects.window_established);
+  row.failed_local = connects.window.failed_local;
+  row.failed_peer = connects.window.failed_peer;
+  row.addr_not_available = static_cast<double>(connects.window_portless);
+  row.timeouts = static_cast<double>(connects.window_timeouts);
+  row.retries = static_cast<double>(connects.window_retries);
+  row.syn_retransmits = static_cast<double>(connects.window_syn_retransmits);
+  row.reconnects_per_s = connects.reconnects_per_s;
+  row.ctl99_us = microseconds(connects.connect_p99);
+  row.port_search_p95_us = microseconds(connects.search_p95);
+}
+
 store::WindowRow host_row(const Snapshot& snapshot) {
   const control::HostDecision& host = snapshot.round.host;
   const std::string& netns = snapshot.setup->identity.netns;
@@ -79,6 +118,7 @@ store::WindowRow host_row(const Snapshot& snapshot) {
     row.ppr = snapshot.look->census.host.ppr;
     row.twr = snapshot.look->census.host.twr;
   }
+  if (const auto* const connects = connects_of(snapshot)) fill(*connects, row);
   row.reasons = output::reasons_document(host.reasons, host.subject, netns).dump();
   row.parameters = output::parameters_document(host.detected).dump();
   return row;
@@ -91,6 +131,10 @@ store::WindowRow tuple_row(const Snapshot& snapshot, const output::TupleView& tu
   const control::Standing standing = decided == nullptr ? control::Standing{} : decided->decision.standing;
   store::WindowRow row = row_of(snapshot, standing, subject_of(key, netns));
   fill(tuple, row);
+  if (const auto* const connects = connects_of(snapshot)) {
+    const telemetry::TupleConnects* const found = connects->find(key);
+    fill(found == nullptr ? telemetry::TupleConnects{} : *found, row);
+  }
   if (decided == nullptr) return row;
   fill(decided->features, row);
   if (decided->decision.stress) row.p_stress = decided->decision.stress->probability;

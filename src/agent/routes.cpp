@@ -252,13 +252,24 @@ class Handlers {
 
 void Tally::note(const Snapshot& snapshot) {
   const std::lock_guard lock(mutex_);
-  if (!snapshot.is_missed) series_.admit(snapshot.look->census);
+  if (!snapshot.is_missed) note_look(snapshot.look);
   for (const control::TupleDecision& tuple : snapshot.round.tuples) {
     if (const auto& transition = tuple.decision.transition) {
       ++counters_
             .transitions[{std::string(control::name(transition->from)), std::string(control::name(transition->to))}];
     }
   }
+}
+
+void Tally::note_look(const std::shared_ptr<const Look>& look) {
+  if (look == last_look_) return;  // of a round between two windows
+  const telemetry::Connects* const connects = look->connects ? &*look->connects : nullptr;
+  series_.admit(look->census, connects);
+  if (connects != nullptr) {
+    const bool has_earlier = last_look_ != nullptr && last_look_->connects;
+    counters_.durations.note(*connects, has_earlier ? &*last_look_->connects : nullptr, series_);
+  }
+  last_look_ = look;
 }
 
 output::SeriesLimit Tally::series() const {

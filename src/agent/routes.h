@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -26,9 +27,12 @@ class Tally {
   [[nodiscard]] output::AgentCounters counters() const;
 
  private:
+  void note_look(const std::shared_ptr<const Look>& look);
+
   mutable std::mutex mutex_;
   output::SeriesLimit series_;
   output::AgentCounters counters_;
+  std::shared_ptr<const Look> last_look_;  ///< whose connects are in the counters
 };
 
 /// What the routes read. Outlives them.

@@ -14,6 +14,7 @@
 #include "cli/program.h"
 #include "cli/terminal.h"
 #include "output/status_screen.h"
+#include "output/top_controls.h"
 
 namespace tidewaiter::cli {
 namespace {
@@ -56,6 +57,35 @@ class Screen {
   /// The key that was pressed within a tick, or ERR.
   [[nodiscard]] static int key() { return getch(); }
 
+  /// Which of the keys of `top` that is; absent: none, or one that ends it.
+  [[nodiscard]] static std::optional<output::TopControls::Key> meaning_of(int key) {
+    using Key = output::TopControls::Key;
+    switch (key) {
+      case KEY_UP:
+      case 'k':
+        return Key::kUp;
+      case KEY_DOWN:
+      case 'j':
+        return Key::kDown;
+      case KEY_HOME:
+        return Key::kFirst;
+      case KEY_END:
+        return Key::kLast;
+      case '\n':
+      case '\r':
+      case KEY_ENTER:
+        return Key::kDetails;
+      case 'p':
+        return Key::kByPressure;
+      case 'f':
+        return Key::kByFailures;
+      case 's':
+        return Key::kByPortSearch;
+      default:
+        return std::nullopt;
+    }
+  }
+
   static void draw(const std::vector<output::Line>& lines) {
     erase();
     int row = 0;
@@ -90,6 +120,8 @@ class Screen {
         return static_cast<attr_t>(COLOR_PAIR(kWarning)) | A_BOLD;
       case output::Tone::kBad:
         return static_cast<attr_t>(COLOR_PAIR(kBad)) | A_BOLD;
+      case output::Tone::kSelected:
+        return A_REVERSE;
     }
     return A_NORMAL;
   }
@@ -100,8 +132,11 @@ class TopCommand final : public Command {
   [[nodiscard]] std::string name() const override { return "top"; }
   [[nodiscard]] std::string summary() const override { return "Watch a running agent: state, reasons, destinations"; }
   [[nodiscard]] std::vector<std::string> examples() const override {
-    return {"tidewaiter top                                the agent of this host; q quits",
-            "tidewaiter top --url http://127.0.0.1:9651"};
+    return {
+        "tidewaiter top                                the agent of this host; q quits",
+        "tidewaiter top --url http://127.0.0.1:9651", "",
+        "Keys: q quits; up and down select a destination, Home and End the first and last; Enter shows or hides how",
+        "its connects went and which processes make them; p, f and s sort by pressure, by failures, by port search"};
   }
 
   void add_options(CLI::App& app) override {
@@ -127,12 +162,15 @@ class TopCommand final : public Command {
   void watch(output::Document status) const {
     const auto terminal = style_of_terminal(arguments_.ascii, stdout);
     const Screen screen;
+    output::TopControls controls;
     base::Instant heard = read_clocks().steady;
     base::Instant asked = heard;
     while (true) {
-      draw(status, heard, terminal);
+      controls.resize(LINES - 1);
+      draw(status, heard, controls, terminal);
       const int key = Screen::key();
       if (key == 'q' || key == 'Q' || key == 3) return;
+      if (const auto meaning = Screen::meaning_of(key)) controls.press(*meaning, status);
       const base::Instant now = read_clocks().steady;
       if (now - asked < kRefresh) continue;
       asked = now;
@@ -143,18 +181,23 @@ class TopCommand final : public Command {
     }
   }
 
-  static void draw(const output::Document& status, base::Instant heard, const output::Style& terminal) {
+  static void draw(const output::Document& status, base::Instant heard, const output::TopControls& controls,
+                   const output::Style& terminal) {
     output::Style style = terminal;
     style.use_color = false;  // ncurses has its own
     style.columns = std::clamp(COLS, kNarrowest, kWidest);
     output::StatusScreenOptions options;
-    options.lines = LINES - 1;
+    options.view = controls.view();
     const base::Nanoseconds silence = read_clocks().steady - heard;
     if (silence > kSilence) options.silent_for = silence;
     auto lines = output::status_screen(status, style, options);
     if (COLS < kNarrowest) lines = {{{output::Tone::kPlain, "top needs 80 columns"}}};
     lines.resize(static_cast<std::size_t>(std::max(LINES - 1, 1)));
-    lines.push_back({{output::Tone::kFaint, "q quits"}});
+    output::Line help = controls.help();
+    if (!style.use_unicode) {
+      for (output::Span& span : help) span.text = output::in_ascii(std::move(span.text));
+    }
+    lines.push_back(std::move(help));
     Screen::draw(lines);
   }
 

@@ -2,11 +2,11 @@
 #include "output/agent_documents.h"
 
 #include <algorithm>
-#include <array>
 #include <bitset>
 #include <cmath>
 #include <utility>
 
+#include "output/connect_documents.h"
 #include "output/host_documents.h"
 
 namespace tidewaiter::output {
@@ -57,48 +57,6 @@ Document conditions_off(const AgentView& view) {
                     {"needs", condition.needs.empty() ? "a second look" : condition.needs}});
   }
   return list;
-}
-
-Document microseconds(const std::optional<telemetry::Quantile>& quantile) {
-  if (!quantile) return nullptr;
-  return std::chrono::duration<double, std::micro>(quantile->value).count();
-}
-
-/// Null where no source sees connects; a tuple without any has rates that nobody knows.
-void add_connects(Document& document, const telemetry::Tuple& tuple, const AgentView& view) {
-  const telemetry::TupleConnects* const found = view.connects == nullptr ? nullptr : view.connects->find(tuple);
-  const telemetry::TupleConnects none;
-  const telemetry::TupleConnects& connects = found == nullptr ? none : *found;
-  const auto& pooled = connects.pooled;
-  const auto rate = [&](std::uint32_t failures) {
-    return pooled ? Document(static_cast<double>(failures) / pooled->attempts) : Document(nullptr);
-  };
-  document["cfr"] = pooled ? rate(pooled->failed()) : Document(nullptr);
-  document["cfr_local"] = pooled ? rate(pooled->failed_local) : Document(nullptr);
-  document["attempts"] = pooled ? Document(pooled->attempts) : Document(nullptr);
-  document["ctl95_us"] = microseconds(connects.connect_p95);
-  document["ctl99_us"] = microseconds(connects.connect_p99);
-  document["port_search_p95_us"] = microseconds(connects.search_p95);
-  document["rbi"] = known(connects.burst_index);
-  Document widths = Document::object();
-  constexpr std::array<const char*, telemetry::kBurstWidths.size()> kWidths = {"20ms", "100ms", "250ms", "500ms"};
-  for (std::size_t i = 0; i < kWidths.size(); ++i) widths[kWidths.at(i)] = known(connects.bursts.at(i));
-  document["rbi_widths"] = std::move(widths);
-  const auto if_seen = [&](double value) { return view.connects == nullptr ? Document(nullptr) : Document(value); };
-  document["retry_rate_per_s"] = if_seen(connects.retries_per_s);
-  document["retries_per_attempt"] = known(connects.retries_per_attempt);
-  document["reconnects_per_s"] = if_seen(connects.reconnects_per_s);
-  document["port_search_cores"] = if_seen(connects.search_cores);
-  document["connects"] = view.connects == nullptr ? Document(nullptr) : connects_document(connects.totals);
-  Document processes = Document::array();
-  for (const telemetry::ConnectProcess& process : connects.processes) {
-    processes.push_back({{"pid", process.pid},
-                         {"comm", process.command},
-                         {"failures", process.failures},
-                         {"slow", process.slow},
-                         {"retries", process.retries}});
-  }
-  document["processes"] = view.connects == nullptr ? Document(nullptr) : std::move(processes);
 }
 
 /// What is decided for a tuple; nothing for one that is not watched, which is GREEN.
@@ -174,14 +132,10 @@ Document observer_document(const AgentView& view) {
           {"last_error", observer.last_error.empty() ? Document(nullptr) : Document(observer.last_error)}};
 }
 
-Document absent_document(const AgentView& view) {
+Document absent_document(const AgentView& view, const Document& tuples) {
   Document absent = Document::object();
   for (const auto& [field, reason] : view.census->sample->absent) absent[field] = reason;
-  for (const char* field :
-       {"tuples.cfr", "tuples.cfr_local", "tuples.attempts", "tuples.ctl95_us", "tuples.port_search_p95_us",
-        "tuples.rbi", "tuples.connects", "tuples.processes", "host.connects"}) {
-    if (view.connects == nullptr) absent[field] = "needs connect events (tier 1 or 2)";
-  }
+  add_absent_connects(absent, tuples, view);
   if (!view.round->host.p_stress) absent["p_stress"] = "no tuple uses a hundredth of its ports";
   return absent;
 }
@@ -190,18 +144,6 @@ Document absent_document(const AgentView& view) {
 
 bool is_enforced(const control::Modes& modes) {
   return modes.connection == control::Mode::kEnforce || modes.order == control::Mode::kEnforce;
-}
-
-Document connects_document(const telemetry::ConnectTotals& totals) {
-  Document failures = Document::object();
-  for (std::size_t i = 0; i < telemetry::kConnectCauses; ++i) {
-    failures[std::string(telemetry::name(static_cast<telemetry::ConnectCause>(i)))] = totals.ended.at(i);
-  }
-  return {{"attempts", totals.attempts},     {"established", totals.established},
-          {"failures", std::move(failures)}, {"port_probes", totals.port_probes},
-          {"collisions", totals.collisions}, {"pre_syn_unattributed", totals.pre_syn_unattributed},
-          {"prohibited", totals.prohibited}, {"syn_retransmits", totals.syn_retransmits},
-          {"retries", totals.retries},       {"inferred", totals.inferred}};
 }
 
 Document subject_document(const telemetry::Tuple& tuple, const std::string& netns) {
@@ -290,7 +232,7 @@ Document status_document(const AgentView& view, base::Instant now, const StatusO
     status["connect_hints"] = connect_hints_document(*view.host);
   }
   status["observer"] = observer_document(view);
-  status["absent"] = absent_document(view);
+  status["absent"] = absent_document(view, status["tuples"]);
   return status;
 }
 

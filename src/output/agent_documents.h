@@ -29,9 +29,6 @@ struct StatusOptions {
 [[nodiscard]] Document reasons_document(const control::Reasons& reasons, const std::optional<telemetry::Tuple>& subject,
                                         const std::string& netns);
 [[nodiscard]] Document parameters_document(const control::Parameters& parameters);
-
-/// What became of connects, since their source began to count.
-[[nodiscard]] Document connects_document(const telemetry::ConnectTotals& totals);
 [[nodiscard]] Document subject_document(const telemetry::Tuple& tuple, const std::string& netns);
 [[nodiscard]] Document transition_document(const TransitionView& transition, const AgentView& view);
 

@@ -6,6 +6,7 @@
 
 #include "output/agent_documents.h"
 #include "output/census_metrics.h"
+#include "output/connect_metrics.h"
 #include "output/exposition.h"
 
 namespace tidewaiter::output {
@@ -80,6 +81,8 @@ std::string agent_metrics(const AgentView& view, const AgentCounters& counters, 
                           base::Instant now) {
   Exposition exposition;
   add_census(exposition, *view.census, series);
+  add_connects(exposition, view, counters.durations, series);
+  add_sources(exposition, view);
   add_decisions(exposition, view, series);
   const control::HostDecision& host = view.round->host;
   add_state(exposition, "tidewaiter_host_state", {{"netns", view.identity->netns}},

@@ -9,6 +9,7 @@
 #include "base/instant.h"
 #include "control/step.h"
 #include "output/agent_view.h"
+#include "output/connect_durations.h"
 #include "output/series_limit.h"
 
 namespace tidewaiter::output {
@@ -17,6 +18,7 @@ namespace tidewaiter::output {
 struct AgentCounters {
   std::map<std::pair<std::string, std::string>, std::uint64_t> transitions;  ///< of tuples: (from, to) → times
   std::uint64_t http_requests = 0;
+  ConnectDurations durations;
 };
 
 /// Everything of an agent in the Prometheus text format, as of `now`.

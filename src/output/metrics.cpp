@@ -9,7 +9,7 @@ namespace {
 constexpr std::string_view kTupleLabels = "netns, src, dst, dport";
 constexpr std::string_view kListenerLabels = "netns, addr, port";
 
-constexpr std::array<MetricDeclaration, 27> kMetrics{{
+constexpr std::array<MetricDeclaration, 40> kMetrics{{
     {"tidewaiter_port_pressure_ratio", MetricKind::kGauge, kTupleLabels,
      "Share of the tuple's ports that connect() cannot give: live connections and TIME_WAITs that are not reusable.",
      0},
@@ -39,6 +39,38 @@ constexpr std::array<MetricDeclaration, 27> kMetrics{{
      0},
     {"tidewaiter_listener_drops_total", MetricKind::kCounter, kListenerLabels,
      "Packets that the listener dropped; a dropped final ACK counts twice.", 0},
+    {"tidewaiter_listener_synack_retransmits_total", MetricKind::kCounter, kListenerLabels,
+     "SYN-ACKs that were sent again for want of the final ACK; addr is the one that was connected to.", 1},
+    {"tidewaiter_listener_dropped_final_acks_total", MetricKind::kCounter, "netns, port",
+     "Final ACKs dropped because the accept queue was full: their clients believe to be connected.", 1},
+    {"tidewaiter_connect_attempts_total", MetricKind::kCounter, kTupleLabels,
+     "Logical TCP connects since the agent's start, failed ones included.", 1},
+    {"tidewaiter_connect_failures_total", MetricKind::kCounter, "netns, src, dst, dport, cause",
+     "Connects that ended without a connection. cause: timeout, addr_not_available, addr_in_use, refused, reset, "
+     "unreachable, denied, resources, other; aborted, given up early by the application, which is no failure; pre_syn, "
+     "failed before a SYN for a reason that was not seen.",
+     1},
+    {"tidewaiter_connect_duration_seconds", MetricKind::kHistogram, kTupleLabels,
+     "From the start of connect() to the established connection; those whose end had to be inferred are not in it.", 1},
+    {"tidewaiter_port_search_duration_seconds", MetricKind::kHistogram, kTupleLabels,
+     "From the start of connect() to the SYN, or to EADDRNOTAVAIL; connects whose SYN was sent again are not in it.",
+     1},
+    {"tidewaiter_port_search_cpu_seconds_total", MetricKind::kCounter, kTupleLabels,
+     "Time spent in port searches, failed ones included: all of it is CPU of the connecting threads.", 1},
+    {"tidewaiter_syn_retransmits_total", MetricKind::kCounter, kTupleLabels, "SYNs that this host sent again.", 1},
+    {"tidewaiter_connect_retries_total", MetricKind::kCounter, kTupleLabels,
+     "Of the attempts: those that answer a failure of the same process within 5 s.", 1},
+    {"tidewaiter_retry_burst_index", MetricKind::kGauge, "netns, src, dst, dport, width",
+     "How bunched retries are at that scale, 0 even to 1 in step; absent with few; for dst=\"other\" the highest of "
+     "any "
+     "tuple in it.",
+     1},
+    {"tidewaiter_reconnects_total", MetricKind::kCounter, kTupleLabels,
+     "Connects to a tuple that had a session in the last 60 s.", 1},
+    {"tidewaiter_connect_port_probes_total", MetricKind::kCounter, kTupleLabels,
+     "Connects with a port range of one whose port was taken: a connector's probes, neither attempts nor failures.", 1},
+    {"tidewaiter_source_active", MetricKind::kGauge, "source, tier",
+     "1 for a source of numbers that is attached, 0 for one that is missing; the status says what it needs.", 0},
     {"tidewaiter_observer_duration_seconds", MetricKind::kGauge, "netns", "Wall time of the last look at the sockets.",
      0},
     {"tidewaiter_observer_interval_seconds", MetricKind::kGauge, "netns",

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "output/census_view.h"
+#include "telemetry/connect_tracker.h"
 #include "telemetry/sample.h"
 
 namespace tidewaiter::output {
@@ -15,11 +16,18 @@ class SeriesLimit {
  public:
   explicit SeriesLimit(std::size_t max_tuples = 64) : max_tuples_(max_tuples) {}
 
-  /// Gives series to the tuples of a view, by pressure, while there is room.
-  void admit(const CensusView& view) {
+  /// Gives series to the tuples of a view, by pressure, then to those that are known by their connects alone (null: not
+  /// seen), while there is room. Whoever gets none while others do has none for good: what its connects counted in
+  /// dst="other" stays there.
+  void admit(const CensusView& view, const telemetry::Connects* connects = nullptr) {
     for (const TupleView& tuple : view.tuples) {
       if (admitted_.size() >= max_tuples_) return;
       admitted_.insert(tuple.sample->tuple);
+    }
+    if (connects == nullptr) return;
+    for (const auto& [tuple, counts] : connects->tuples) {
+      if (admitted_.size() >= max_tuples_) return;
+      admitted_.insert(tuple);
     }
   }
   [[nodiscard]] bool has(const telemetry::Tuple& tuple) const { return admitted_.count(tuple) != 0; }

@@ -4,68 +4,20 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <iterator>
 #include <utility>
+
+#include "output/document_fields.h"
+#include "output/tuple_details.h"
 
 namespace tidewaiter::output {
 namespace {
 
-constexpr int kStateColumns = 7;
-constexpr int kBarColumns = 8;
-constexpr int kFigureColumns = 8 + 1 + kBarColumns + 7 + 7 + 7 + 9;
-constexpr double kHigh = 0.7;
-constexpr double kMiddle = 0.4;
-constexpr const char* kUnknown = "–";
-
-const Document& at(const Document& document, const char* field) {
-  static const Document kNothing;
-  if (!document.is_object()) return kNothing;
-  const auto found = document.find(field);
-  return found == document.end() ? kNothing : *found;
-}
-
-std::string text_at(const Document& document, const char* field, std::string otherwise = kUnknown) {
-  const Document& value = at(document, field);
-  return value.is_string() ? value.get<std::string>() : std::move(otherwise);
-}
-
-std::optional<double> number_at(const Document& document, const char* field) {
-  const Document& value = at(document, field);
-  if (!value.is_number()) return std::nullopt;
-  return value.get<double>();
-}
-
-template <class Write>
-std::string known(const std::optional<double>& value, const Write& write) {
-  return value ? write(*value) : std::string(kUnknown);
-}
-
-std::string percent(double ratio) { return fmt::format("{:.1f} %", ratio * 100); }
-std::string whole(double number) { return grouped(static_cast<std::uint64_t>(std::max(number, 0.0))); }
-
-/// Up to three significant digits, no exponent, no trailing zeros.
-std::string figure(double number) {
-  if (std::abs(number) >= 100 || number == std::floor(number)) return fmt::format("{:.0f}", number);
-  return std::abs(number) >= 10 ? fmt::format("{:.1f}", number) : fmt::format("{:.2f}", number);
-}
-
-Tone tone_of_state(const std::string& state) {
-  if (state == "GREEN") return Tone::kGood;
-  if (state == "YELLOW") return Tone::kWarning;
-  return Tone::kBad;
-}
-
-Tone tone_of_ratio(const std::optional<double>& ratio) {
-  if (!ratio || *ratio >= kHigh) return Tone::kBad;
-  return *ratio >= kMiddle ? Tone::kWarning : Tone::kGood;
-}
-
-std::string endpoint(const Document& tuple) {
-  const std::string destination = text_at(tuple, "dst");
-  const bool is_v6 = destination.find(':') != std::string::npos;
-  return fmt::format("{} → {}{}{}:{}", text_at(tuple, "src"), is_v6 ? "[" : "", destination, is_v6 ? "]" : "",
-                     known(number_at(tuple, "dport"), [](double port) { return fmt::format("{:.0f}", port); }));
-}
+constexpr int kTallLines = 32;  ///< enough for everything and details
+constexpr std::size_t kMostProcesses = 8;
+constexpr std::size_t kFewProcesses = 3;
+constexpr std::size_t kMostFailing = 3;  ///< tuples of which a text tells the details
 
 std::string reason_text(const Document& reason) {
   const std::string condition = text_at(reason, "condition");
@@ -73,7 +25,7 @@ std::string reason_text(const Document& reason) {
   std::string text = fmt::format("{} {} {} {}", condition, known(number_at(reason, "value"), figure), sign,
                                  known(number_at(reason, "threshold"), figure));
   if (condition == "clear_for_s") text += " s: steps down after that";
-  if (at(reason, "subject").is_object()) text += "  " + endpoint(at(reason, "subject"));
+  if (at(reason, "subject").is_object()) text += "  " + endpoint_text(at(reason, "subject"));
   return text;
 }
 
@@ -126,59 +78,32 @@ std::vector<std::string> prescriptions(const Document& status) {
   return texts;
 }
 
-std::string out_of_ports(const Document& tuple) {
-  if (!number_at(tuple, "demand_per_s")) return kUnknown;
-  const auto time = number_at(tuple, "time_to_exhaustion_s");
-  if (!time) return "never";
-  return *time <= 0 ? "now" : base::humane_duration(base::Nanoseconds(std::llround(*time * 1e9)));
+/// "bpf_state, bpf_connect need CAP_BPF": what is missing, by what it needs.
+std::string missing_sources(const Document& sources) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> by_need;
+  for (const Document& source : sources) {
+    if (at(source, "active") == Document(true)) continue;
+    const std::string need = text_at(source, "needs", "what is not known");
+    const auto same = std::find_if(by_need.begin(), by_need.end(), [&](const auto& row) { return row.first == need; });
+    auto& row = same == by_need.end() ? by_need.emplace_back(need, std::vector<std::string>()) : *same;
+    row.second.push_back(text_at(source, "name"));
+  }
+  std::string text;
+  for (const auto& [need, names] : by_need) {
+    text += fmt::format("{}{} need{} {}", text.empty() ? "" : "; ", fmt::join(names, ", "),
+                        names.size() == 1 ? "s" : "", need);
+  }
+  return text;
 }
 
-/// The parity that connect() tries first: "EVEN" or "ODD".
-std::string preferred_parity(const Document& status) {
-  const std::string name = text_at(at(status, "range"), "preferred", "first");
-  std::string upper;
-  for (const char letter : name)
-    upper += static_cast<char>(letter >= 'a' && letter <= 'z' ? letter - 'a' + 'A' : letter);
-  return upper;
-}
-
-Line tuple_header(const Document& status, const Style& style) {
-  return {{Tone::kFaint, fit_left(style, "STATE", kStateColumns) +
-                             fit_left(style, "SOURCE → DESTINATION", style.columns - kStateColumns - kFigureColumns) +
-                             column(style, "IN USE", 8) + " " + fit_left(style, preferred_parity(status), kBarColumns) +
-                             column(style, "LIVE", 7) + column(style, "T_WAIT", 7) + column(style, "CONN/S", 7) +
-                             column(style, "RUNS OUT", 9)}};
-}
-
-Line tuple_line(const Document& tuple, const Style& style) {
-  const std::string state = text_at(tuple, "state");
-  const auto ratio = number_at(tuple, "ppr");
-  const auto preferred = number_at(tuple, "ppr_preferred");
-  return {{tone_of_state(state), fit_left(style, state, kStateColumns)},
-          {Tone::kPlain, fit_left(style, endpoint(tuple), style.columns - kStateColumns - kFigureColumns)},
-          {tone_of_ratio(ratio), column(style, known(ratio, percent), 8)},
-          {Tone::kPlain, " "},
-          {tone_of_ratio(preferred), preferred ? bar(style, std::clamp(*preferred, 0.0, 1.0), kBarColumns)
-                                               : fit_left(style, kUnknown, kBarColumns)},
-          {Tone::kPlain, column(style, known(number_at(tuple, "live"), whole), 7) +
-                             column(style, known(number_at(tuple, "time_wait"), whole), 7) +
-                             column(style, known(number_at(tuple, "demand_per_s"), figure), 7) +
-                             column(style, out_of_ports(tuple), 9)}};
-}
-
-int severity(const Document& tuple) {
-  const std::string state = text_at(tuple, "state");
-  const std::vector<std::string> states{"GREEN", "YELLOW", "ORANGE", "RED", "STALE"};
-  return static_cast<int>(std::find(states.begin(), states.end(), state) - states.begin());
-}
-
-std::vector<const Document*> by_severity(const Document& tuples) {
-  std::vector<const Document*> order;
-  if (!tuples.is_array()) return order;
-  for (const Document& tuple : tuples) order.push_back(&tuple);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Document* left, const Document* right) { return severity(*left) > severity(*right); });
-  return order;
+void add_sources(std::vector<Line>& lines, const Document& status) {
+  const Document& sources = at(at(status, "tiers"), "sources");
+  if (!sources.is_array()) return;
+  const auto active = std::count_if(sources.begin(), sources.end(),
+                                    [](const Document& source) { return at(source, "active") == Document(true); });
+  const std::string missing = missing_sources(sources);
+  lines.push_back({{Tone::kFaint, fmt::format("sources: {} of {}{}", active, sources.size(),
+                                              missing.empty() ? "" : "; " + missing)}});
 }
 
 std::vector<Line> footer(const Document& status) {
@@ -196,6 +121,7 @@ std::vector<Line> footer(const Document& status) {
   if (const std::string error = text_at(observer, "last_error", ""); !error.empty()) {
     lines.push_back({{Tone::kBad, "the last window was missed: " + error}});
   }
+  add_sources(lines, status);
   const Document& off = at(status, "conditions_off");
   if (off.is_array() && !off.empty()) {
     std::string names;
@@ -208,16 +134,6 @@ std::vector<Line> footer(const Document& status) {
   return lines;
 }
 
-void add_wrapped(std::vector<Line>& lines, Tone tone, const std::string& text, const Style& style, int indent) {
-  const std::string broken =
-      wrapped(std::string(static_cast<std::size_t>(indent), ' ') + text, style.columns, indent + 2);
-  for (std::size_t begin = 0; begin <= broken.size();) {
-    const std::size_t end = std::min(broken.find('\n', begin), broken.size());
-    lines.push_back({{tone, broken.substr(begin, end - begin)}});
-    begin = end + 1;
-  }
-}
-
 std::vector<Line> head(const Document& status, const Style& style, const StatusScreenOptions& options) {
   std::vector<Line> lines{title(status)};
   if (options.silent_for) {
@@ -227,12 +143,109 @@ std::vector<Line> head(const Document& status, const Style& style, const StatusS
   lines.push_back(headline(status, options));
   const Document& reasons = at(status, "reasons");
   if (reasons.is_array()) {
-    for (const Document& reason : reasons) add_wrapped(lines, Tone::kPlain, reason_text(reason), style, 2);
+    for (const Document& reason : reasons) add_wrapped(lines, {Tone::kPlain, reason_text(reason)}, style, 2);
   }
-  if (text_at(status, "state") != "GREEN" && !options.silent_for) {
-    for (const std::string& text : prescriptions(status)) add_wrapped(lines, Tone::kFaint, text, style, 0);
+  const bool has_room = !options.view || !options.view->has_details || options.view->lines >= kTallLines;
+  if (text_at(status, "state") != "GREEN" && !options.silent_for && has_room) {
+    for (const std::string& text : prescriptions(status)) add_wrapped(lines, {Tone::kFaint, text}, style);
   }
   lines.emplace_back();
+  return lines;
+}
+
+std::vector<Line> foot(const Document& status, const Style& style) {
+  std::vector<Line> lines{{}};
+  for (const Line& line : footer(status)) {
+    for (const Span& span : line) add_wrapped(lines, span, style);
+  }
+  return lines;
+}
+
+void append(std::vector<Line>& lines, std::vector<Line> more) {
+  lines.insert(lines.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+std::size_t omitted_tuples(const Document& status) {
+  return static_cast<std::size_t>(std::max(number_at(status, "tuples_omitted").value_or(0), 0.0));
+}
+
+/// Everything, to be read from top to bottom: where the terminal is narrow connects have a table of their own, and the
+/// tuples that fail most are told in detail.
+std::vector<Line> text_body(const Document& status, const Style& style) {
+  std::vector<Line> lines;
+  const auto tuples = tuples_in_order(status, TupleOrder::kPressure);
+  const bool is_seen =
+      std::any_of(tuples.begin(), tuples.end(), [](const Document* row) { return has_connects(*row); });
+  const bool is_wide = style.columns >= kWideColumns;
+  const TupleColumns columns = is_seen && is_wide ? TupleColumns::kBoth : TupleColumns::kPorts;
+  lines.push_back(tuple_header(status, columns, style));
+  for (const Document* tuple : tuples) lines.push_back(tuple_line(*tuple, columns, false, style));
+  if (const std::size_t more = omitted_tuples(status); more > 0) {
+    lines.push_back({{Tone::kFaint, fmt::format("and {} more, calmer", grouped(more))}});
+  }
+  if (!is_seen) return lines;
+  const auto failing = tuples_in_order(status, TupleOrder::kFailures);
+  const auto is_quiet = [](const Document* tuple) { return !number_at(*tuple, "attempts"); };
+  const auto end = std::find_if(failing.begin(), failing.end(), is_quiet);
+  if (!is_wide && end != failing.begin()) {
+    lines.emplace_back();
+    lines.push_back(tuple_header(status, TupleColumns::kConnects, style));
+    for (auto tuple = failing.begin(); tuple != end; ++tuple) {
+      lines.push_back(tuple_line(**tuple, TupleColumns::kConnects, false, style));
+    }
+  }
+  const auto last = failing.begin() + std::min<std::ptrdiff_t>(end - failing.begin(), kMostFailing);
+  for (auto tuple = failing.begin(); tuple != last && number_at(**tuple, "cfr").value_or(0) > 0; ++tuple) {
+    lines.emplace_back();
+    append(lines, tuple_details(status, **tuple, kMostProcesses, style));
+  }
+  return lines;
+}
+
+/// The tuples around the selected one, in at most `room` lines.
+std::vector<Line> tuples_in_view(const std::vector<const Document*>& tuples, std::size_t selected, std::size_t room,
+                                 TupleColumns columns, const Style& style) {
+  std::vector<Line> lines;
+  const std::size_t first = selected < room ? 0 : selected - room + 1;
+  for (std::size_t i = first; i < std::min(first + room, tuples.size()); ++i) {
+    lines.push_back(tuple_line(*tuples[i], columns, i == selected, style));
+  }
+  return lines;
+}
+
+TupleColumns columns_of(const ScreenView& view, bool is_seen, const Style& style) {
+  if (style.columns >= kWideColumns && is_seen) return TupleColumns::kBoth;
+  return view.order == TupleOrder::kPressure ? TupleColumns::kPorts : TupleColumns::kConnects;
+}
+
+/// What fits: the details of the selected tuple come before the other tuples, and these before the footer.
+std::vector<Line> view_body(const Document& status, const ScreenView& view, std::size_t room, const Style& style) {
+  const auto tuples = tuples_in_order(status, view.order);
+  const auto place = std::find_if(tuples.begin(), tuples.end(),
+                                  [&](const Document* tuple) { return identity_of(*tuple) == view.selected; });
+  const std::size_t selected = place == tuples.end() ? 0 : static_cast<std::size_t>(place - tuples.begin());
+  std::vector<Line> details;
+  if (view.has_details) {
+    details.emplace_back();
+    append(details,
+           tuple_details(status, *tuples[selected], view.lines >= kTallLines ? kMostProcesses : kFewProcesses, style));
+  }
+  constexpr std::size_t kFewestTuples = 2;
+  const std::size_t fixed = 2;  // the header and the line that counts the rest
+  const std::size_t most = room - std::min(room, fixed + kFewestTuples);
+  if (details.size() > most) details.resize(most);
+  const std::size_t left = room - std::min(room, fixed + details.size());
+  const std::size_t shown = std::min(tuples.size(), std::max<std::size_t>(left, 1));
+  const bool is_seen =
+      std::any_of(tuples.begin(), tuples.end(), [](const Document* row) { return has_connects(*row); });
+  const TupleColumns columns = columns_of(view, is_seen, style);
+  std::vector<Line> lines{tuple_header(status, columns, style)};
+  append(lines, tuples_in_view(tuples, selected, shown, columns, style));
+  if (const std::size_t more = tuples.size() - shown + omitted_tuples(status); more > 0) {
+    const char* const kind = view.order == TupleOrder::kPressure ? ", calmer" : "";
+    lines.push_back({{Tone::kFaint, fmt::format("and {} more{}", grouped(more), kind)}});
+  }
+  append(lines, std::move(details));
   return lines;
 }
 
@@ -240,29 +253,20 @@ std::vector<Line> head(const Document& status, const Style& style, const StatusS
 
 std::vector<Line> status_screen(const Document& status, const Style& style, const StatusScreenOptions& options) {
   std::vector<Line> lines = head(status, style, options);
-  std::vector<Line> end{{}};
-  for (const Line& line : footer(status)) {
-    for (const Span& span : line) add_wrapped(end, span.tone, span.text, style, 0);
-  }
-  const auto tuples = by_severity(at(status, "tuples"));
-  if (tuples.empty()) {
+  std::vector<Line> end = foot(status, style);
+  const Document& tuples = at(status, "tuples");
+  if (!tuples.is_array() || tuples.empty()) {
     lines.push_back({{Tone::kPlain, "No outbound connection holds a port."}});
+  } else if (!options.view) {
+    append(lines, text_body(status, style));
   } else {
-    lines.push_back(tuple_header(status, style));
-    std::size_t room = tuples.size();
-    if (options.lines) {
-      const int left = *options.lines - static_cast<int>(lines.size() + end.size()) - 1;
-      room = std::min(room, static_cast<std::size_t>(std::max(left, 1)));
-    }
-    for (std::size_t i = 0; i < room; ++i) lines.push_back(tuple_line(*tuples[i], style));
-    const auto omitted = static_cast<std::size_t>(number_at(status, "tuples_omitted").value_or(0));
-    if (const std::size_t more = tuples.size() - room + omitted; more > 0) {
-      lines.push_back({{Tone::kFaint, fmt::format("and {} more, calmer", grouped(more))}});
-    }
+    const auto height = static_cast<std::size_t>(std::max(options.view->lines, 1));
+    if (options.view->has_details && options.view->lines < kTallLines) end.clear();
+    append(lines, view_body(status, *options.view, height - std::min(height, lines.size() + end.size()), style));
   }
-  lines.insert(lines.end(), std::make_move_iterator(end.begin()), std::make_move_iterator(end.end()));
-  if (options.lines && lines.size() > static_cast<std::size_t>(*options.lines)) {
-    lines.resize(static_cast<std::size_t>(std::max(*options.lines, 1)));
+  append(lines, std::move(end));
+  if (options.view && lines.size() > static_cast<std::size_t>(std::max(options.view->lines, 1))) {
+    lines.resize(static_cast<std::size_t>(std::max(options.view->lines, 1)));
   }
   if (!style.use_unicode) {
     for (Line& line : lines) {
@@ -270,15 +274,6 @@ std::vector<Line> status_screen(const Document& status, const Style& style, cons
     }
   }
   return lines;
-}
-
-std::string to_text(const std::vector<Line>& lines, const Style& style) {
-  std::string text;
-  for (const Line& line : lines) {
-    for (const Span& span : line) text += paint(style, span.tone, span.text);
-    text += "\n";
-  }
-  return text;
 }
 
 }  // namespace tidewaiter::output

@@ -7,29 +7,30 @@
 
 #include "base/instant.h"
 #include "output/documents.h"
+#include "output/screen.h"
 #include "output/style.h"
+#include "output/tuple_table.h"
 
 namespace tidewaiter::output {
 
-/// A piece of a line in one tone.
-struct Span {
-  Tone tone = Tone::kPlain;
-  std::string text;
+/// A screen that is looked at and steered: as high as it is, one tuple of it selected.
+struct ScreenView {
+  int lines = 24;  ///< at most this many
+  TupleOrder order = TupleOrder::kPressure;
+  std::string selected;     ///< identity_of() a tuple; the first one where there is none such
+  bool has_details = true;  ///< of the selected tuple: how its connects went, and which processes make them
 };
-using Line = std::vector<Span>;
 
 struct StatusScreenOptions {
-  std::optional<int> lines;                     ///< at most this many; absent: all tuples
+  std::optional<ScreenView> view;               ///< absent: all tuples, as text to be read or kept
   std::optional<base::Nanoseconds> silent_for;  ///< nothing was heard for this long: what follows is old
 };
 
-/// A `tidewaiter.status/1` document for a terminal: the state and why, what it prescribes, tuples by severity. Pure, so
-/// that `status` and `top` show the same. Fields that are missing or null are shown as not known. At most
-/// `style.columns` wide, 80 at least.
+/// A `tidewaiter.status/1` document for a terminal: the state and why, what it prescribes, tuples with their ports and
+/// connects, where numbers come from. Pure, so that `status` and `top` show the same. Fields that are missing or null
+/// are shown as not known. At most `style.columns` wide, 80 at least; from kWideColumns on ports and connects are in
+/// one table, else a view shows the columns that its order is about.
 [[nodiscard]] std::vector<Line> status_screen(const Document& status, const Style& style,
                                               const StatusScreenOptions& options = {});
-
-/// The lines as text, with colours where the style has them.
-[[nodiscard]] std::string to_text(const std::vector<Line>& lines, const Style& style);
 
 }  // namespace tidewaiter::output

@@ -28,6 +28,8 @@ std::string_view escape_of(Tone tone) {
       return "\x1b[33m";
     case Tone::kBad:
       return "\x1b[31m";
+    case Tone::kSelected:
+      return "\x1b[7m";
   }
   return "";
 }
@@ -84,8 +86,8 @@ std::string column(const Style& style, std::string_view text, int width) {
 }
 
 std::string in_ascii(std::string text) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kSpelled{
-      {{"→", ">"}, {"–", "-"}, {"µ", "u"}, {"▲", "!"}, {"…", "~"}, {"≥", ">="}, {"≤", "<="}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kSpelled{
+      {{"→", ">"}, {"↑", "^"}, {"↓", "v"}, {"–", "-"}, {"µ", "u"}, {"▲", "!"}, {"…", "~"}, {"≥", ">="}, {"≤", "<="}}};
   for (const auto& [sign, spelled] : kSpelled) {
     for (std::size_t at = text.find(sign); at != std::string::npos; at = text.find(sign, at + spelled.size())) {
       text.replace(at, sign.size(), spelled);

@@ -16,7 +16,7 @@ struct Style {
   int lines = 24;
 };
 
-enum class Tone : std::uint8_t { kPlain, kFaint, kStrong, kGood, kWarning, kBad };
+enum class Tone : std::uint8_t { kPlain, kFaint, kStrong, kGood, kWarning, kBad, kSelected };
 
 /// `text` in the tone, unchanged where colours are off.
 [[nodiscard]] std::string paint(const Style& style, Tone tone, std::string_view text);

@@ -35,6 +35,10 @@ struct WindowRow {
   std::string model;
   std::string parameters;  ///< JSON
   std::string reasons;     ///< JSON
+  /// Connects that ended in this window alone (sums over rows are totals), while `attempts` and the ratios beside it
+  /// are of as many windows as it takes to judge.
+  std::optional<double> established, failed_local, failed_peer, addr_not_available, timeouts, retries, syn_retransmits;
+  std::optional<double> reconnects_per_s, ctl99_us, port_search_p95_us;
 };
 
 /// One change of a state.
@@ -63,6 +67,8 @@ struct RollUpRow {
   std::int64_t windows = 0;    ///< in which the subject has a row
   std::int64_t p_windows = 0;  ///< of those, in which p_stress is known
   std::optional<double> p_mean, p_max, ppr_max, free_min, time_to_exhaustion_min_s, demand_max_per_s;
+  std::optional<double> established, failed_local, failed_peer;  ///< sums over the windows in which they are known
+  std::optional<double> port_search_p95_max_us;
 };
 
 /// Calls `visit(column, field)` for every field of a row, in the order of the columns: the one list from which rows are
@@ -103,6 +109,16 @@ void for_each_window_field(Row& row, const Visit& visit) {
   visit("model", row.model);
   visit("parameters", row.parameters);
   visit("reasons", row.reasons);
+  visit("established", row.established);
+  visit("failed_local", row.failed_local);
+  visit("failed_peer", row.failed_peer);
+  visit("addr_not_available", row.addr_not_available);
+  visit("timeouts", row.timeouts);
+  visit("retries", row.retries);
+  visit("syn_retransmits", row.syn_retransmits);
+  visit("reconnects_per_s", row.reconnects_per_s);
+  visit("ctl99_us", row.ctl99_us);
+  visit("port_search_p95_us", row.port_search_p95_us);
 }
 
 template <class Row, class Visit>
@@ -135,6 +151,10 @@ void for_each_roll_up_field(Row& row, const Visit& visit) {
   visit("free_min", row.free_min);
   visit("time_to_exhaustion_min_s", row.time_to_exhaustion_min_s);
   visit("demand_max_per_s", row.demand_max_per_s);
+  visit("established", row.established);
+  visit("failed_local", row.failed_local);
+  visit("failed_peer", row.failed_peer);
+  visit("port_search_p95_max_us", row.port_search_p95_max_us);
 }
 
 }  // namespace tidewaiter::store

@@ -66,8 +66,30 @@ CREATE TABLE audit(
   previous_hash BLOB NOT NULL, hash BLOB NOT NULL);
 )sql";
 
+// Connects as BPF sees them. Rows from before have NULL: not known.
+constexpr const char* kSchema2 = R"sql(
+ALTER TABLE window ADD COLUMN established REAL;
+ALTER TABLE window ADD COLUMN failed_local REAL;
+ALTER TABLE window ADD COLUMN failed_peer REAL;
+ALTER TABLE window ADD COLUMN addr_not_available REAL;
+ALTER TABLE window ADD COLUMN timeouts REAL;
+ALTER TABLE window ADD COLUMN retries REAL;
+ALTER TABLE window ADD COLUMN syn_retransmits REAL;
+ALTER TABLE window ADD COLUMN reconnects_per_s REAL;
+ALTER TABLE window ADD COLUMN ctl99_us REAL;
+ALTER TABLE window ADD COLUMN port_search_p95_us REAL;
+ALTER TABLE window_10s ADD COLUMN established REAL;
+ALTER TABLE window_10s ADD COLUMN failed_local REAL;
+ALTER TABLE window_10s ADD COLUMN failed_peer REAL;
+ALTER TABLE window_10s ADD COLUMN port_search_p95_max_us REAL;
+ALTER TABLE window_60s ADD COLUMN established REAL;
+ALTER TABLE window_60s ADD COLUMN failed_local REAL;
+ALTER TABLE window_60s ADD COLUMN failed_peer REAL;
+ALTER TABLE window_60s ADD COLUMN port_search_p95_max_us REAL;
+)sql";
+
 /// Step i leads from schema i to schema i + 1. Steps are never changed once released.
-constexpr std::array<const char*, 1> kSteps{kSchema1};
+constexpr std::array<const char*, 2> kSteps{kSchema1, kSchema2};
 
 base::Result<bool> has_table(Database& database, const std::string& condition) {
   return database.whole("SELECT count(*) FROM sqlite_schema WHERE type = 'table'" + condition)

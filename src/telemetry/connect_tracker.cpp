@@ -69,14 +69,18 @@ void ConnectTracker::observe(const ConnectReading& reading) {
   elapsed_.reset();
   if (last_reading_ && reading.at > *last_reading_) elapsed_ = reading.at - *last_reading_;
   last_reading_ = reading.at;
-  connects_.totals = reading.other.value_or(ConnectTotals{});
+  connects_.at = reading.at;
   connects_.other = reading.other;
   connects_.listeners = reading.listeners;
   connects_.lost = reading.lost;
+  ConnectTotals all = reading.other.value_or(ConnectTotals{});
   for (const auto& [tuple, totals] : reading.tuples) {
-    connects_.totals += totals;
+    all += totals;
     fold(tuple, totals, reading.at);
   }
+  connects_.window.reset();
+  if (elapsed_) connects_.window = all - connects_.totals;
+  connects_.totals = all;
 }
 
 void ConnectTracker::note_sessions(const Sample& sample) {
@@ -94,8 +98,9 @@ void ConnectTracker::fold(const Tuple& tuple, const ConnectTotals& totals, base:
   const bool is_idle = history.durations.empty() && history.retry_windows.empty() && history.processes.empty();
   if (elapsed_ && is_idle && totals == history.last) {
     connects.window = {};
+    connects.window_established = connects.window_timeouts = connects.window_syn_retransmits = 0;
     connects.window_retries = connects.window_portless = 0;
-    connects.reconnects_per_s = connects.search_cores = 0;
+    connects.attempts_per_s = connects.reconnects_per_s = connects.search_cores = 0;
     return;
   }
   const ConnectTotals delta = totals - history.last;
@@ -106,6 +111,9 @@ void ConnectTracker::fold(const Tuple& tuple, const ConnectTotals& totals, base:
     return;
   }
   connects.window = counts_of(delta);
+  connects.window_established = delta.established;
+  connects.window_timeouts = delta.count(ConnectCause::kTimeout);
+  connects.window_syn_retransmits = delta.syn_retransmits;
   connects.window_retries = delta.retries;
   connects.window_portless = delta.count(ConnectCause::kAddrNotAvailable);
   history.pool.add(now, connects.window);
@@ -113,6 +121,7 @@ void ConnectTracker::fold(const Tuple& tuple, const ConnectTotals& totals, base:
   pool(history, delta, connects.window.attempts, now);
   read_quantiles(history, connects);
   read_bursts(history, delta.retries, now, connects);
+  connects.attempts_per_s = connects.window.attempts / seconds(*elapsed_);
   connects.search_cores = seconds(delta.search_time) / seconds(*elapsed_);
   const bool had_session = history.last_session && now - *elapsed_ - *history.last_session <= kSessionMemory;
   const std::uint64_t reconnects = had_session ? delta.attempts : 0;

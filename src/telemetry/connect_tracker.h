@@ -33,6 +33,9 @@ struct ConnectProcess {
 struct TupleConnects {
   ConnectTotals totals;  ///< since the source began
   ConnectCounts window;  ///< of the last window; `attempts` are those that ended in it
+  std::uint64_t window_established = 0;
+  std::uint64_t window_timeouts = 0;
+  std::uint64_t window_syn_retransmits = 0;
   std::uint64_t window_retries = 0;
   std::uint64_t window_portless = 0;    ///< found no local port in the last window
   std::optional<ConnectCounts> pooled;  ///< back to 20 attempts, at most 30 s
@@ -47,6 +50,7 @@ struct TupleConnects {
   std::array<std::optional<double>, kBurstWidths.size()> bursts;  ///< RBI by width; absent: few retries
   std::optional<double> burst_index;                              ///< headline
   std::optional<double> retries_per_attempt;                      ///< of the pooled windows; attempts that are none
+  double attempts_per_s = 0;                                      ///< that ended in the last window
   double retries_per_s = 0;                                       ///< over the last 5 s
   double search_cores = 0;                ///< processors busy with port searches in the last window
   double reconnects_per_s = 0;            ///< new connects of the window, where there was a session within 60 s
@@ -58,9 +62,11 @@ struct TupleConnects {
 
 /// The connects of a namespace at the end of a window.
 struct Connects {
+  base::Instant at{};  ///< of the reading; older than the window whose reading failed
   std::map<Tuple, TupleConnects> tuples;
-  ConnectTotals totals;                ///< over all tuples, those without room included
-  std::optional<ConnectTotals> other;  ///< of tuples without room; absent: none
+  ConnectTotals totals;                 ///< over all tuples, those without room included
+  std::optional<ConnectTotals> window;  ///< of the totals, since the reading before; absent: there was none
+  std::optional<ConnectTotals> other;   ///< of tuples without room; absent: none
   std::vector<ListenerHandshakes> listeners;
   std::map<std::string, std::uint64_t> lost;  ///< by where, since the source began
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page of the agent: asks for /api/v1/status every interval and shows it, or says that it is out of date.
-// What is not known is shown as "not known", never as 0. All text goes in as text, never as markup.
+import { showConnects } from "./connects.js";
+import {
+  badge, byId, clock, count, duration, element, figureList, isKnown, kStates, orNull, percent, perSecond, reasonFor,
+  setFigure, setText, subjectText, whenChanged, words,
+} from "./page.js";
 
-const kStates = ["RED", "ORANGE", "YELLOW", "GREEN", "STALE"];
 const kMeanings = {
   GREEN: "Sessions are stable.",
   YELLOW: "Port pressure is rising.",
@@ -48,38 +51,6 @@ const kParameters = [
 const kSparkPoints = 180;
 const kSchema = "tidewaiter.status/1";
 
-// ---- words -----------------------------------------------------------------------------------------------------
-
-const isKnown = (value) => value !== null && value !== undefined;
-const count = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : 0 });
-function words(value) { return String(value).replaceAll("_", " "); }
-function percent(ratio) { return `${(ratio * 100).toLocaleString("en", { maximumFractionDigits: 1 })} %`; }
-function perSecond(rate) { return `${rate.toLocaleString("en", { maximumFractionDigits: rate < 10 ? 1 : 0 })}/s`; }
-
-function duration(seconds) {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
-  const s = Math.floor(seconds);
-  if (s < 120) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
-}
-
-function clock(iso) {
-  const at = new Date(iso);
-  if (Number.isNaN(at.getTime())) return "an unknown time";
-  const time = at.toLocaleTimeString("en-GB");
-  return Date.now() - at < 20 * 3600e3 ? time : `${at.toLocaleDateString("en-CA")} ${time}`;
-}
-
-const host = (address) => (String(address).includes(":") ? `[${address}]` : String(address));
-function subjectText(subject) {
-  if (!subject) return "host";
-  const netns = subject.netns && subject.netns !== "self" ? ` (${subject.netns})` : "";
-  return `${subject.src} → ${host(subject.dst)}:${subject.dport}${netns}`;
-}
-
 function reasonText(reason) {
   const [name, unit] = kConditions[reason.condition] ?? [words(reason.condition), "count"];
   const show = (value) => {
@@ -90,55 +61,6 @@ function reasonText(reason) {
   const about = reason.subject ? `, ${subjectText(reason.subject)}` : "";
   return `${name}: ${show(reason.value)} (${operator} ${show(reason.threshold)})${about}`;
 }
-
-// ---- elements --------------------------------------------------------------------------------------------------
-
-const byId = (id) => document.getElementById(id);
-
-function element(tag, options = {}, ...children) {
-  const node = document.createElement(tag);
-  if (options.class) node.className = options.class;
-  if (options.title) node.title = options.title;
-  node.append(...children);
-  return node;
-}
-
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-/// Shows a value, or that it is not known and why.
-function setFigure(node, text, why) {
-  const known = isKnown(text);
-  setText(node, known ? text : "not known");
-  node.classList.toggle("unknown", !known);
-  const title = known || !why ? "" : why;
-  if (node.title !== title) title ? (node.title = title) : node.removeAttribute("title");
-}
-
-function badge(state) {
-  return element("span", { class: `badge ${kStates.includes(state) ? state : ""}` }, String(state));
-}
-
-/// Builds a part of the page anew only when its data changed: selections and tooltips survive.
-const shown = new Map();
-function whenChanged(id, data, build) {
-  const key = JSON.stringify(data) ?? "";
-  if (shown.get(id) === key) return;
-  shown.set(id, key);
-  byId(id).replaceChildren(...build(data));
-}
-
-function figureList(id, entries) {
-  whenChanged(id, entries, () => entries.map(([name, text, why]) => {
-    const value = element("dd");
-    setFigure(value, text, why);
-    return element("div", {}, element("dt", {}, name), value);
-  }));
-}
-
-const orNull = (value, show) => (isKnown(value) ? show(value) : null);
-const reasonFor = (status, field) => status.absent?.[field] ?? status.absent?.[`tuples.${field}`] ?? "";
 
 // ---- sections --------------------------------------------------------------------------------------------------
 
@@ -170,6 +92,8 @@ function showHost(status, isStale) {
     ["Model", status.model ?? null],
     ["Ports in use, worst destination", orNull(status.host?.ppr, percent), reasonFor(status, "host.ppr")],
     ["In TIME_WAIT, worst destination", orNull(status.host?.twr, percent), reasonFor(status, "host.twr")],
+    ["Connects since the start", orNull(status.host?.connects, (all) => `${count(all.attempts)} (${count(all.established)} established)`),
+      reasonFor(status, "host.connects")],
     ["Ports of the range", orNull(status.range?.capacity, (v) => `${count(v)} (${status.range.lo}–${status.range.hi})`),
       reasonFor(status, "range")],
   ]);
@@ -234,9 +158,10 @@ function showObservation(status) {
     ["Last error", observer.last_error === null ? "none" : observer.last_error ?? null],
     ["Tier", orNull(status.tiers?.active, String)],
   ]);
-  whenChanged("sources", status.tiers?.sources ?? null, (sources) => (sources ? sources.map((source) => element("li", {},
-    element("span", { class: `badge ${source.active ? "GREEN" : ""}` }, source.active ? "on" : "off"),
-    ` ${source.name} `, element("small", {}, `tier ${source.tier}${source.needs ? `, needs ${source.needs}` : ""}`))) : [element("li", { class: "quiet" }, "not known")]));
+  whenChanged("sources", status.tiers?.sources ?? [], (sources) => sources.map((source) => element("tr", {},
+    element("td", {}, source.name), element("td", { class: "number" }, String(source.tier)),
+    element("td", {}, element("span", { class: `badge ${source.active ? "GREEN" : ""}` }, source.active ? "on" : "off")),
+    element("td", {}, source.needs ?? ""))));
   whenChanged("conditions-off", status.conditions_off ?? null, (conditions) => {
     if (!conditions) return [element("li", { class: "quiet" }, "not known")];
     if (!conditions.length) return [element("li", { class: "quiet" }, "None: every condition takes part.")];
@@ -437,6 +362,7 @@ async function poll() {
     last = status;
     showIdentity(status);
     if (isNew) showTuples(status); // the history has one point for each look, not for each poll
+    showConnects(status);
     showParameters(status);
     showObservation(status);
     const history = await ask("api/v1/transitions").catch(() => null);

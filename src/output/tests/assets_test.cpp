@@ -31,7 +31,7 @@ TEST(Assets, are_the_files_of_the_folder_byte_by_byte) {
     EXPECT_TRUE(bytes == asset.bytes) << name;
     EXPECT_EQ(asset.etag.size(), 16U) << name;
   }
-  EXPECT_THAT(paths, UnorderedElementsAre("/", "/app.css", "/app.js", "/icon.svg"));
+  EXPECT_THAT(paths, UnorderedElementsAre("/", "/app.css", "/app.js", "/connects.js", "/icon.svg", "/page.js"));
 }
 
 TEST(Assets, have_the_content_type_that_a_browser_needs) {
@@ -48,9 +48,11 @@ TEST(Assets, the_page_needs_nothing_from_elsewhere_and_has_no_inline_script_or_s
   EXPECT_THAT(page, Not(HasSubstr("style=")));
   EXPECT_THAT(page, Not(HasSubstr("<style")));
   EXPECT_THAT(page, HasSubstr("<script type=\"module\" src=\"app.js\"></script>"));
-  const std::string program(find("/app.js")->bytes);
-  EXPECT_THAT(program, Not(HasSubstr("innerHTML")));
-  EXPECT_THAT(program, Not(HasSubstr("//cdn")));
+  for (const char* path : {"/app.js", "/connects.js", "/page.js"}) {
+    const std::string program(find(path)->bytes);
+    EXPECT_THAT(program, Not(HasSubstr("innerHTML"))) << path;
+    EXPECT_THAT(program, Not(HasSubstr("//cdn"))) << path;
+  }
 }
 
 }  // namespace

@@ -85,7 +85,10 @@ TEST(StatusScreen, keeps_to_the_lines_that_it_is_given_and_counts_the_rest) {
   Document document = status("GREEN", tuples);
   document["tuples_omitted"] = 100;
   const Style style;
-  const auto lines = status_screen(document, style, {23, std::nullopt});
+  ScreenView view;
+  view.lines = 23;
+  view.has_details = false;
+  const auto lines = status_screen(document, style, {view, std::nullopt});
   EXPECT_LE(lines.size(), 23U);
   const std::string text = to_text(lines, style);
   const auto shown = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));

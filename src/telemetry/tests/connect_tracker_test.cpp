@@ -108,6 +108,31 @@ TEST(ConnectTracker, tells_local_failures_from_those_of_peers_and_from_neither) 
   EXPECT_EQ(connects.window_portless, 2U);
 }
 
+TEST(ConnectTracker, counts_of_a_window_are_of_that_window_alone) {
+  Source source;
+  source.established(7, base::Microseconds(100));
+  source.window();
+  EXPECT_FALSE(source.tracker.connects().window) << "not known yet";
+  source.established(5, base::Microseconds(100));
+  source.failed(2, ConnectCause::kTimeout, base::Seconds(3));
+  source.totals().syn_retransmits += 4;
+  source.established(3, base::Microseconds(100), kOther);
+  const TupleConnects& connects = source.window();
+  EXPECT_EQ(connects.attempts_per_s, 7.0);
+  EXPECT_EQ(connects.window_established, 5U);
+  EXPECT_EQ(connects.window_timeouts, 2U);
+  EXPECT_EQ(connects.window_syn_retransmits, 4U);
+  ASSERT_TRUE(source.tracker.connects().window);
+  EXPECT_EQ(source.tracker.connects().window->attempts, 10U) << "of all tuples";
+  EXPECT_EQ(source.tracker.connects().at, second(2));
+  for (int i = 0; i < 40; ++i) source.window();  // until nothing is pooled any more
+  EXPECT_EQ(connects.attempts_per_s, 0.0);
+  EXPECT_EQ(connects.window_established, 0U);
+  EXPECT_EQ(connects.window_timeouts, 0U);
+  EXPECT_EQ(connects.window_syn_retransmits, 0U);
+  EXPECT_EQ(source.tracker.connects().window, ConnectTotals{});
+}
+
 TEST(ConnectTracker, failures_enter_the_quantile_at_the_time_they_had_waited) {
   Source source;
   source.established(1, base::Microseconds(100));
