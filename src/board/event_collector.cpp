@@ -87,7 +87,8 @@ void EventCollector::drain(base::Instant now, const Visitor& visit) {
     }
   }
   // After the hang-ups were seen: what a program recorded before its end is there.
-  for (auto& [descriptor, client] : clients_) {
+  for (auto& entry : clients_) {
+    Client& client = entry.second;
     client.producer.network_namespace = client.ring.network_namespace();
     counters_.counts += client.ring.drain(now, [&](const tw_event& event) { visit(client.producer, event); });
   }

@@ -89,8 +89,7 @@ class OrderEvents {
   /// As of the last close().
   [[nodiscard]] const SendDelays& delays() const { return delays_; }
 
-  /// Of all children with a schedule whose fate was settled in the last 60 s or is open. O(n log n): about a
-  /// millisecond for 10,000 of them.
+  /// Of all children with a schedule whose fate was settled in the last 60 s or is open. O(n log n): 5 ms for 10,000.
   [[nodiscard]] Cadence cadence(base::Instant now) const;
 
   /// Decided, and not heard of since.

@@ -30,6 +30,22 @@ class HostileRing : public testing::Test {
     return ring_.drain(kDrained, [this](const tw_event& event) { events_.push_back(event); });
   }
 
+  /// An event of a kind, changed; everything else about it is possible.
+  template <class Change>
+  bool is_taken(std::uint8_t kind, Change change) {
+    tw_event event{};
+    event.kind = kind;
+    event.time_ns = 1;
+    change(event);
+    write_event(head_ % kCapacity, event);
+    set_head(++head_);
+    const EventRing::Counts counts = drain();
+    EXPECT_EQ(counts.events + counts.malformed, 1U);
+    EXPECT_TRUE(events_.empty() || is_same(events_.at(0), event));
+    return counts.events == 1;
+  }
+
+  std::uint64_t head_ = 0;
   EventRing ring_ = ring_of({.capacity = kCapacity});
   SharedMemory memory_ = *SharedMemory::map(ring_.descriptor(), sizeof(tw_event_ring) + kCapacity * sizeof(tw_event),
                                             SharedMemory::Access::kWrite);
@@ -67,58 +83,57 @@ TEST_F(HostileRing, dropped_events_are_not_taken_back) {
   EXPECT_EQ(drain(), (EventRing::Counts{.dropped = 1}));
 }
 
-TEST_F(HostileRing, event_with_fields_that_cannot_be_is_malformed) {
-  std::uint64_t head = 0;
-  const auto is_taken = [&](tw_event event) {
-    write_event(head % kCapacity, event);
-    set_head(++head);
-    const EventRing::Counts counts = drain();
-    EXPECT_EQ(counts.events + counts.malformed, 1U);
-    EXPECT_TRUE(events_.empty() || is_same(events_.at(0), event));
-    return counts.events == 1;
-  };
-  const auto is_taken_with = [&](std::uint8_t kind, auto change) {
-    tw_event event{};
-    event.kind = kind;
-    event.time_ns = 1;
-    change(event);
-    return is_taken(event);
-  };
-  constexpr std::int64_t kTooLong = std::int64_t{1} << 62;
-  constexpr std::int64_t kNow = kDrained.time_since_epoch().count();
-  const auto as_it_is = [](tw_event&) {};
+TEST_F(HostileRing, event_of_an_unknown_kind_is_malformed) {
   for (int kind = 0; kind <= 255; ++kind) {
     const bool is_kind = kind >= TW_EVENT_DECISION && kind <= TW_EVENT_CLOSED;
-    EXPECT_EQ(is_taken_with(static_cast<std::uint8_t>(kind), as_it_is), is_kind) << kind;
+    EXPECT_EQ(is_taken(static_cast<std::uint8_t>(kind), [](tw_event&) {}), is_kind) << kind;
   }
-  for (const auto& [time, is_good] : {std::pair{std::int64_t{0}, false},
-                                      {-1, false},
-                                      {1, true},
-                                      {kNow, true},
-                                      {kNow + 1'000'000'000, true},
-                                      {kNow + 1'000'000'001, false},
-                                      {std::numeric_limits<std::int64_t>::max(), false}}) {
-    EXPECT_EQ(is_taken_with(TW_EVENT_SENT, [&](tw_event& event) { event.time_ns = time; }), is_good) << time;
+}
+
+TEST_F(HostileRing, event_that_has_not_happened_is_malformed) {
+  constexpr std::int64_t kNow = kDrained.time_since_epoch().count();
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const auto is_taken_at = [&](std::int64_t time) {
+    return is_taken(TW_EVENT_SENT, [&](tw_event& event) { event.time_ns = time; });
+  };
+  for (const std::int64_t time : {std::int64_t{1}, kNow, kNow + kSecond}) EXPECT_TRUE(is_taken_at(time)) << time;
+  for (const std::int64_t time : {std::int64_t{0}, std::int64_t{-1}, kNow + kSecond + 1,
+                                  std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()}) {
+    EXPECT_FALSE(is_taken_at(time)) << time;
   }
-  EXPECT_TRUE(is_taken_with(TW_EVENT_SENT, [](tw_event& event) { event.error = 4095; }));
-  EXPECT_FALSE(is_taken_with(TW_EVENT_SENT, [](tw_event& event) { event.error = 4096; }));
-  EXPECT_FALSE(is_taken_with(TW_EVENT_SENT, [](tw_event& event) { event.reserved = 1; }));
-  EXPECT_TRUE(is_taken_with(TW_EVENT_ADMISSION, [](tw_event& event) { event.outcome = TW_GATE_REFUSE; }));
-  EXPECT_FALSE(is_taken_with(TW_EVENT_ADMISSION, [](tw_event& event) { event.outcome = TW_GATE_REFUSE + 1; }));
-  EXPECT_FALSE(is_taken_with(TW_EVENT_ADMISSION, [](tw_event& event) { event.shadow_outcome = 255; }));
-  for (const auto& [time, is_good] :
-       {std::pair{std::int64_t{0}, true}, {kTooLong - 1, true}, {kTooLong, false}, {-1, false}}) {
-    const auto decided = [&](auto member) {
-      return is_taken_with(TW_EVENT_DECISION, [&](tw_event& event) { event.schedule.*member = time; });
+}
+
+TEST_F(HostileRing, event_with_values_that_cannot_be_is_malformed) {
+  EXPECT_TRUE(is_taken(TW_EVENT_SENT, [](tw_event& event) { event.error = 4095; }));
+  EXPECT_FALSE(is_taken(TW_EVENT_SENT, [](tw_event& event) { event.error = 4096; }));
+  EXPECT_FALSE(is_taken(TW_EVENT_SENT, [](tw_event& event) { event.reserved = 1; }));
+  EXPECT_TRUE(is_taken(TW_EVENT_ADMISSION, [](tw_event& event) { event.outcome = TW_GATE_REFUSE; }));
+  EXPECT_FALSE(is_taken(TW_EVENT_ADMISSION, [](tw_event& event) { event.outcome = TW_GATE_REFUSE + 1; }));
+  EXPECT_FALSE(is_taken(TW_EVENT_ADMISSION, [](tw_event& event) { event.shadow_outcome = 255; }));
+  EXPECT_TRUE(is_taken(TW_EVENT_FILL, [](tw_event& event) { event.quantity = 0; }));
+  EXPECT_FALSE(is_taken(TW_EVENT_FILL, [](tw_event& event) { event.quantity = -1; }));
+}
+
+TEST_F(HostileRing, event_with_times_that_overflow_is_malformed) {
+  const auto check = [&](std::int64_t time, bool is_good) {
+    const auto is_taken_with = [&](std::uint8_t kind, auto member) {
+      return is_taken(kind, [&](tw_event& event) { member(event) = time; });
     };
-    EXPECT_EQ(decided(&tw_schedule::scheduled_ns), is_good) << time;
-    EXPECT_EQ(decided(&tw_schedule::slice_end_ns), is_good) << time;
-    for (const std::uint8_t kind :
-         {TW_EVENT_SEND_ATTEMPT, TW_EVENT_SEND_FAILED, TW_EVENT_CANCEL, TW_EVENT_RETRY_SCHEDULED}) {
-      EXPECT_EQ(is_taken_with(kind, [&](tw_event& event) { event.gate_delay_ns = time; }), is_good) << +kind << time;
-    }
-  }
-  EXPECT_FALSE(is_taken_with(TW_EVENT_FILL, [](tw_event& event) { event.quantity = -1; }));
+    const auto scheduled = [](tw_event& event) -> std::int64_t& { return event.schedule.scheduled_ns; };
+    const auto slice_end = [](tw_event& event) -> std::int64_t& { return event.schedule.slice_end_ns; };
+    const auto delay = [](tw_event& event) -> std::int64_t& { return event.gate_delay_ns; };
+    EXPECT_EQ(is_taken_with(TW_EVENT_DECISION, scheduled), is_good) << time;
+    EXPECT_EQ(is_taken_with(TW_EVENT_DECISION, slice_end), is_good) << time;
+    EXPECT_EQ(is_taken_with(TW_EVENT_SEND_ATTEMPT, delay), is_good) << time;
+    EXPECT_EQ(is_taken_with(TW_EVENT_SEND_FAILED, delay), is_good) << time;
+    EXPECT_EQ(is_taken_with(TW_EVENT_CANCEL, delay), is_good) << time;
+    EXPECT_EQ(is_taken_with(TW_EVENT_RETRY_SCHEDULED, delay), is_good) << time;
+  };
+  constexpr std::int64_t kTooLong = std::int64_t{1} << 62;
+  check(0, true);
+  check(kTooLong - 1, true);
+  check(kTooLong, false);
+  check(-1, false);
 }
 
 TEST_F(HostileRing, random_bytes_are_survived) {
