@@ -112,10 +112,6 @@ bool is_known_here(LinuxCapability capability) {
   return prctl(PR_CAPBSET_READ, static_cast<unsigned>(capability), 0, 0, 0) >= 0;
 }
 
-bool is_known_here(Capability capability) {
-  return prctl(PR_CAPBSET_READ, static_cast<unsigned>(capability), 0, 0, 0) >= 0;
-}
-
 std::vector<std::string> CapabilitySet::names() const {
   std::vector<std::string> names;
   for (unsigned number = 0; number < kLargest; ++number) {

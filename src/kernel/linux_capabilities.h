@@ -28,9 +28,6 @@ enum class LinuxCapability : std::uint8_t {
 /// False on kernels that are older than the capability.
 [[nodiscard]] bool is_known_here(LinuxCapability capability);
 
-/// False on kernels that are older than the capability.
-[[nodiscard]] bool is_known_here(Capability capability);
-
 /// A set of capabilities, those that this program has no word for included.
 class CapabilitySet {
  public:
