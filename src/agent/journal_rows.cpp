@@ -68,6 +68,8 @@ void fill(const telemetry::Features& features, store::WindowRow& row) {
   }
   if (features.connect_time) row.ctl95_us = features.connect_time->p95_us;
   row.rbi = features.burst_index;
+  if (features.send_delay) row.dsd95_us = features.send_delay->p95_us;
+  row.retry_queue_depth = features.retry_queue_depth;
 }
 
 std::optional<double> microseconds(const std::optional<telemetry::Quantile>& quantile) {
@@ -88,6 +90,7 @@ void fill(const telemetry::Connects& connects, store::WindowRow& row) {
   row.established = static_cast<double>(window.established);
   row.failed_local = static_cast<double>(window.failed_local());
   row.failed_peer = static_cast<double>(window.failed_peer());
+  row.failed_other = static_cast<double>(window.failed_other());
   row.addr_not_available = static_cast<double>(window.count(telemetry::ConnectCause::kAddrNotAvailable));
   row.timeouts = static_cast<double>(window.count(telemetry::ConnectCause::kTimeout));
   row.retries = static_cast<double>(window.retries);
@@ -100,6 +103,7 @@ void fill(const telemetry::TupleConnects& connects, store::WindowRow& row) {
   row.established = static_cast<double>(connects.window_established);
   row.failed_local = connects.window.failed_local;
   row.failed_peer = connects.window.failed_peer;
+  row.failed_other = connects.window.failed_other;
   row.addr_not_available = static_cast<double>(connects.window_portless);
   row.timeouts = static_cast<double>(connects.window_timeouts);
   row.retries = static_cast<double>(connects.window_retries);

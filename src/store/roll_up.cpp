@@ -12,7 +12,7 @@ INSERT INTO window_10s
 SELECT ?1, ?2, ?3, scope, netns, src, dst, dport,
   substr(max(printf('%06d%s', severity, state)), 7), max(severity), count(*), count(p_stress),
   avg(p_stress), max(p_stress), max(ppr), min(free), min(time_to_exhaustion_s), max(demand_per_s),
-  sum(established), sum(failed_local), sum(failed_peer), max(port_search_p95_us)
+  sum(established), sum(failed_local), sum(failed_peer), sum(failed_other), max(port_search_p95_us)
 FROM window WHERE window BETWEEN ?1 AND ?2 GROUP BY scope, netns, src, dst, dport)sql";
 
 constexpr const char* kFromTenSeconds = R"sql(
@@ -20,7 +20,7 @@ INSERT INTO window_60s
 SELECT ?1, ?2, ?3, scope, netns, src, dst, dport,
   substr(max(printf('%06d%s', worst_severity, worst_state)), 7), max(worst_severity), sum(windows), sum(p_windows),
   sum(p_mean * p_windows) / sum(p_windows), max(p_max), max(ppr_max), min(free_min), min(time_to_exhaustion_min_s),
-  max(demand_max_per_s), sum(established), sum(failed_local), sum(failed_peer), max(port_search_p95_max_us)
+  max(demand_max_per_s), sum(established), sum(failed_local), sum(failed_peer), sum(failed_other), max(port_search_p95_max_us)
 FROM window_10s WHERE window BETWEEN ?1 AND ?2 GROUP BY scope, netns, src, dst, dport)sql";
 
 struct Level {

@@ -37,8 +37,9 @@ struct WindowRow {
   std::string reasons;     ///< JSON
   /// Connects that ended in this window alone (sums over rows are totals), while `attempts` and the ratios beside it
   /// are of as many windows as it takes to judge.
-  std::optional<double> established, failed_local, failed_peer, addr_not_available, timeouts, retries, syn_retransmits;
-  std::optional<double> reconnects_per_s, ctl99_us, port_search_p95_us;
+  std::optional<double> established, failed_local, failed_peer, failed_other;
+  std::optional<double> addr_not_available, timeouts, retries, syn_retransmits;  ///< the first two: of the failed ones
+  std::optional<double> reconnects_per_s, ctl99_us, port_search_p95_us, dsd95_us, retry_queue_depth;
 };
 
 /// One change of a state.
@@ -67,7 +68,8 @@ struct RollUpRow {
   std::int64_t windows = 0;    ///< in which the subject has a row
   std::int64_t p_windows = 0;  ///< of those, in which p_stress is known
   std::optional<double> p_mean, p_max, ppr_max, free_min, time_to_exhaustion_min_s, demand_max_per_s;
-  std::optional<double> established, failed_local, failed_peer;  ///< sums over the windows in which they are known
+  std::optional<double> established, failed_local, failed_peer,
+      failed_other;  ///< sums over the windows in which they are known
   std::optional<double> port_search_p95_max_us;
 };
 
@@ -112,6 +114,7 @@ void for_each_window_field(Row& row, const Visit& visit) {
   visit("established", row.established);
   visit("failed_local", row.failed_local);
   visit("failed_peer", row.failed_peer);
+  visit("failed_other", row.failed_other);
   visit("addr_not_available", row.addr_not_available);
   visit("timeouts", row.timeouts);
   visit("retries", row.retries);
@@ -119,6 +122,8 @@ void for_each_window_field(Row& row, const Visit& visit) {
   visit("reconnects_per_s", row.reconnects_per_s);
   visit("ctl99_us", row.ctl99_us);
   visit("port_search_p95_us", row.port_search_p95_us);
+  visit("dsd95_us", row.dsd95_us);
+  visit("retry_queue_depth", row.retry_queue_depth);
 }
 
 template <class Row, class Visit>
@@ -154,6 +159,7 @@ void for_each_roll_up_field(Row& row, const Visit& visit) {
   visit("established", row.established);
   visit("failed_local", row.failed_local);
   visit("failed_peer", row.failed_peer);
+  visit("failed_other", row.failed_other);
   visit("port_search_p95_max_us", row.port_search_p95_max_us);
 }
 

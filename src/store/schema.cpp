@@ -66,11 +66,12 @@ CREATE TABLE audit(
   previous_hash BLOB NOT NULL, hash BLOB NOT NULL);
 )sql";
 
-// Connects as BPF sees them. Rows from before have NULL: not known.
+// Connects one by one, and what programs report themselves. Rows from before have NULL: not known.
 constexpr const char* kSchema2 = R"sql(
 ALTER TABLE window ADD COLUMN established REAL;
 ALTER TABLE window ADD COLUMN failed_local REAL;
 ALTER TABLE window ADD COLUMN failed_peer REAL;
+ALTER TABLE window ADD COLUMN failed_other REAL;
 ALTER TABLE window ADD COLUMN addr_not_available REAL;
 ALTER TABLE window ADD COLUMN timeouts REAL;
 ALTER TABLE window ADD COLUMN retries REAL;
@@ -78,13 +79,17 @@ ALTER TABLE window ADD COLUMN syn_retransmits REAL;
 ALTER TABLE window ADD COLUMN reconnects_per_s REAL;
 ALTER TABLE window ADD COLUMN ctl99_us REAL;
 ALTER TABLE window ADD COLUMN port_search_p95_us REAL;
+ALTER TABLE window ADD COLUMN dsd95_us REAL;
+ALTER TABLE window ADD COLUMN retry_queue_depth REAL;
 ALTER TABLE window_10s ADD COLUMN established REAL;
 ALTER TABLE window_10s ADD COLUMN failed_local REAL;
 ALTER TABLE window_10s ADD COLUMN failed_peer REAL;
+ALTER TABLE window_10s ADD COLUMN failed_other REAL;
 ALTER TABLE window_10s ADD COLUMN port_search_p95_max_us REAL;
 ALTER TABLE window_60s ADD COLUMN established REAL;
 ALTER TABLE window_60s ADD COLUMN failed_local REAL;
 ALTER TABLE window_60s ADD COLUMN failed_peer REAL;
+ALTER TABLE window_60s ADD COLUMN failed_other REAL;
 ALTER TABLE window_60s ADD COLUMN port_search_p95_max_us REAL;
 )sql";
 

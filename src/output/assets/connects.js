@@ -5,7 +5,8 @@ import {
   byId, count, element, isKnown, orNull, percent, perSecond, reasonFor, setText, subjectText, words,
 } from "./page.js";
 
-const kLocal = new Set(["addr_not_available", "addr_in_use", "denied", "resources"]);
+const kDoing = { addr_not_available: "local", addr_in_use: "local", resources: "local", timeout: "peer", refused: "peer",
+  reset: "peer", unreachable: "peer", aborted: "aborted" }; // of whom; of a rule or nobody knows otherwise
 const kWidths = ["20ms", "100ms", "250ms", "500ms"];
 const kProcessesShown = 3;
 
@@ -22,7 +23,7 @@ const percentile = (us, isBound) => orNull(us, (value) => `${isBound ? "≥ " : 
 /// [cause, how many, whose doing], the most frequent first.
 function endings(connects) {
   const causes = Object.entries(connects.failures ?? {})
-    .map(([cause, n]) => [words(cause), n, cause === "aborted" ? "aborted" : kLocal.has(cause) ? "local" : "peer"]);
+    .map(([cause, n]) => [words(cause), n, kDoing[cause] ?? "other"]);
   causes.push(["before a SYN", connects.pre_syn_unattributed ?? 0, "peer"]);
   return causes.filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
 }

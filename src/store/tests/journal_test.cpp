@@ -102,6 +102,8 @@ TEST_F(JournalTest, gives_back_what_was_appended) {
   rows[1].stale = true;
   rows[1].severity = 3;
   rows[1].model = "prior/1";
+  rows[1].established = 7;
+  rows[1].port_search_p95_us = 6.4;
   TransitionRow transition{kStart, 1, tuple(1), "GREEN", "RED", "guard", "enforce", "shadow", true, R"([{"a":1}])"};
   ASSERT_TRUE(journal->append({rows, {&transition, 1}}, at_second(0)));
   EXPECT_EQ(journal->next_window(), 2U);
@@ -119,6 +121,9 @@ TEST_F(JournalTest, gives_back_what_was_appended) {
   EXPECT_FALSE(windows[0].stale);
   EXPECT_EQ(windows[1].severity, 3);
   EXPECT_EQ(windows[1].model, "prior/1");
+  EXPECT_EQ(windows[1].established, 7.0);
+  EXPECT_EQ(windows[1].port_search_p95_us, 6.4);
+  EXPECT_EQ(windows[1].timeouts, std::nullopt);
   EXPECT_EQ(windows[1].parameters, R"({"clip_scale":1.0})");
   const auto transitions = reader->transitions(0, 10).value();
   ASSERT_EQ(transitions.size(), 1U);
@@ -132,7 +137,7 @@ TEST_F(JournalTest, gives_back_what_was_appended) {
 
 TEST_F(JournalTest, notes_who_writes_it) {
   { ASSERT_TRUE(open()); }
-  EXPECT_EQ(ask("SELECT count(*) FROM meta WHERE schema_version = 1 AND instance = 'one' AND boot_id = 'boot' AND "
+  EXPECT_EQ(ask("SELECT count(*) FROM meta WHERE schema_version = 2 AND instance = 'one' AND boot_id = 'boot' AND "
                 "boot_offset_ns = 7 AND created_ns = " +
                 std::to_string(kStart)),
             1);
@@ -184,7 +189,7 @@ TEST_F(JournalTest, refuses_a_newer_schema_and_names_both) {
   ASSERT_FALSE(journal);
   EXPECT_EQ(journal.error().code, base::ErrorCode::kInvalidArgument);
   EXPECT_THAT(journal.error().message(), HasSubstr("schema 99"));
-  EXPECT_THAT(journal.error().message(), HasSubstr("up to 1"));
+  EXPECT_THAT(journal.error().message(), HasSubstr("up to 2"));
   const auto reader = JournalReader::open(path_);
   ASSERT_FALSE(reader);
   EXPECT_EQ(reader.error().code, base::ErrorCode::kInvalidArgument);
@@ -212,10 +217,46 @@ TEST_F(JournalTest, reads_and_goes_on_writing_the_golden_file_of_schema_1) {
   EXPECT_EQ(windows[1].subject, tuple(1));
   EXPECT_EQ(windows[1].ppr, 0.25);
   EXPECT_EQ(windows[1].p_stress, std::nullopt);
+  EXPECT_EQ(windows[1].established, std::nullopt) << "was not known then";
+  EXPECT_EQ(windows[1].reasons, "[]");
   EXPECT_EQ(reader->transitions(0, 10)->size(), 1U);
   EXPECT_EQ(reader->roll_ups(RollUpPeriod::kTenSeconds, 0, {}, 100)->size(), 6U);
   EXPECT_EQ(reader->roll_ups(RollUpPeriod::kMinute, 0, {}, 100)->size(), 2U);
   EXPECT_EQ(ask("SELECT schema_version FROM meta"), current_schema());
+}
+
+TEST_F(JournalTest, reads_and_goes_on_writing_the_golden_file_of_schema_2) {
+  fs::copy_file(fs::path(TIDEWAITER_SOURCE_DIR) / "tests/golden/journal/schema-2.sqlite3", path_);
+  {
+    auto journal = open(100);
+    ASSERT_TRUE(journal) << journal.error().message();
+    EXPECT_EQ(journal->next_window(), 26U);
+    ASSERT_TRUE(append(*journal, 100));
+  }
+  auto reader = JournalReader::open(path_);
+  const auto windows = reader->windows(0, {}, 1000).value();
+  ASSERT_EQ(windows.size(), 25U * 2 + 3);
+  const WindowRow& row = windows[1];
+  EXPECT_EQ(row.subject, tuple(1));
+  EXPECT_EQ(row.established, 8.0);
+  EXPECT_EQ(row.failed_local, 2.0);
+  EXPECT_EQ(row.failed_peer, 3.0);
+  EXPECT_EQ(row.failed_other, 1.0);
+  EXPECT_EQ(row.addr_not_available, 2.0);
+  EXPECT_EQ(row.timeouts, 1.0);
+  EXPECT_EQ(row.retries, 4.0);
+  EXPECT_EQ(row.syn_retransmits, 5.0);
+  EXPECT_EQ(row.reconnects_per_s, 6.0);
+  EXPECT_EQ(row.ctl99_us, 900.0);
+  EXPECT_EQ(row.port_search_p95_us, 12.5);
+  EXPECT_EQ(row.dsd95_us, 40.0);
+  EXPECT_EQ(row.retry_queue_depth, 0.0);
+  EXPECT_EQ(windows[0].established, std::nullopt) << "the host's rows have none";
+  const auto ten = reader->roll_ups(RollUpPeriod::kTenSeconds, 0, {}, 100).value();
+  ASSERT_EQ(ten.size(), 6U);
+  EXPECT_EQ(ten[1].established, 8.0 * static_cast<double>(ten[1].windows));
+  EXPECT_EQ(ten[1].port_search_p95_max_us, 12.5);
+  EXPECT_EQ(reader->roll_ups(RollUpPeriod::kMinute, 0, {}, 100)->size(), 2U);
 }
 
 TEST_F(JournalTest, names_the_fix_when_the_directory_cannot_be_written) {

@@ -56,6 +56,11 @@ WindowRow random_row(std::uint64_t window, std::int64_t at_ns, int tuple) {
   row.free = maybe_number();
   row.demand_per_s = maybe_number();
   row.time_to_exhaustion_s = maybe_number();
+  row.established = maybe_number();
+  row.failed_local = maybe_number();
+  row.failed_peer = maybe_number();
+  row.failed_other = maybe_number();
+  row.port_search_p95_us = maybe_number();
   return row;
 }
 
@@ -81,6 +86,10 @@ void take_max(std::optional<double>& into, const std::optional<double>& value) {
 }
 void take_min(std::optional<double>& into, const std::optional<double>& value) {
   if (value) into = into ? std::min(*into, *value) : *value;
+}
+
+void add(std::optional<double>& into, const std::optional<double>& value) {
+  if (value) into = into.value_or(0) + *value;
 }
 
 /// All rows at once, run by run; the last run of all is still open and left out.
@@ -110,6 +119,11 @@ std::vector<RollUpRow> naive_roll_ups(const Windows& windows, std::int64_t perio
         take_min(sum.free_min, row.free);
         take_min(sum.time_to_exhaustion_min_s, row.time_to_exhaustion_s);
         take_max(sum.demand_max_per_s, row.demand_per_s);
+        add(sum.established, row.established);
+        add(sum.failed_local, row.failed_local);
+        add(sum.failed_peer, row.failed_peer);
+        add(sum.failed_other, row.failed_other);
+        take_max(sum.port_search_p95_max_us, row.port_search_p95_us);
       }
     }
     if (end == windows.size()) break;
@@ -123,14 +137,22 @@ std::vector<RollUpRow> naive_roll_ups(const Windows& windows, std::int64_t perio
   return result;
 }
 
+/// To the rounding of sums in another order.
+bool is_close(const std::optional<double>& left, const std::optional<double>& right) {
+  return left.has_value() == right.has_value() && std::abs(left.value_or(0) - right.value_or(0)) < 1e-9;
+}
+
 bool is_same(const RollUpRow& left, const RollUpRow& right) {
-  const bool has_same_mean = left.p_mean.has_value() == right.p_mean.has_value() &&
-                             std::abs(left.p_mean.value_or(0) - right.p_mean.value_or(0)) < 1e-12;
-  return has_same_mean && left.window == right.window && left.last_window == right.last_window &&
-         left.at_ns == right.at_ns && left.subject == right.subject && left.worst_state == right.worst_state &&
-         left.worst_severity == right.worst_severity && left.windows == right.windows &&
-         left.p_windows == right.p_windows && left.p_max == right.p_max && left.ppr_max == right.ppr_max &&
-         left.free_min == right.free_min && left.time_to_exhaustion_min_s == right.time_to_exhaustion_min_s &&
+  const bool has_same_sums = is_close(left.p_mean, right.p_mean) && is_close(left.established, right.established) &&
+                             is_close(left.failed_local, right.failed_local) &&
+                             is_close(left.failed_peer, right.failed_peer) &&
+                             is_close(left.failed_other, right.failed_other);
+  return has_same_sums && left.port_search_p95_max_us == right.port_search_p95_max_us && left.window == right.window &&
+         left.last_window == right.last_window && left.at_ns == right.at_ns && left.subject == right.subject &&
+         left.worst_state == right.worst_state && left.worst_severity == right.worst_severity &&
+         left.windows == right.windows && left.p_windows == right.p_windows && left.p_max == right.p_max &&
+         left.ppr_max == right.ppr_max && left.free_min == right.free_min &&
+         left.time_to_exhaustion_min_s == right.time_to_exhaustion_min_s &&
          left.demand_max_per_s == right.demand_max_per_s;
 }
 
