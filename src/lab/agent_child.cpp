@@ -163,6 +163,12 @@ std::string SeenTransition::in_short() const {
   return fmt::format("{}", fmt::join(told, ", "));
 }
 
+std::string SeenWindow::connect_source() const {
+  if (connects) return "active";
+  const auto missing = not_active.find("bpf_state");
+  return "needs " + (missing == not_active.end() ? "a source of connects" : missing->second);
+}
+
 const SeenTuple* SeenWindow::find(std::uint16_t port) const {
   for (const SeenTuple& tuple : tuples) {
     if (tuple.port == port) return &tuple;

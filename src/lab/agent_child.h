@@ -80,6 +80,9 @@ struct SeenWindow {
   std::map<std::string, std::uint64_t> lost;      ///< events, by source
   std::map<std::string, std::string> not_active;  ///< sources that are not, and what they need
 
+  /// What connects are seen by, and what is missing for it: "active", or "needs CAP_PERFMON".
+  [[nodiscard]] std::string connect_source() const;
+
   /// Null when the tuple is not in the window: nothing goes there.
   [[nodiscard]] const SeenTuple* find(std::uint16_t port) const;
 };

@@ -13,7 +13,8 @@
 namespace tidewaiter::lab {
 namespace {
 
-const std::array kScenarios{kPortExhaustion, kSteady, kRamps, kClosedLoop, kAgentKilled, kConnectOutcomes};
+const std::array kScenarios{kPortExhaustion,  kSteady,   kRamps,      kClosedLoop, kAgentKilled,
+                            kConnectOutcomes, kReaction, kRetryBurst, kDeadVenue,  kParityCliff};
 
 }  // namespace
 

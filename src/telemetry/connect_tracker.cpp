@@ -2,6 +2,7 @@
 #include "telemetry/connect_tracker.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tidewaiter::telemetry {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 constexpr base::Nanoseconds kSessionMemory = base::Seconds(60);
 constexpr base::Nanoseconds kProcessMemory = base::Seconds(60);
 constexpr base::Nanoseconds kRetryWindow = base::Seconds(5);
+constexpr base::Nanoseconds kRetriesBegin = base::Seconds(2);  // any beginning is a bunch
 constexpr std::size_t kMostProcessesRemembered = 64;
 
 double seconds(base::Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
@@ -44,7 +46,10 @@ ConnectCounts counts_of(const ConnectTotals& delta) {
 void ConnectTracker::on_event(const ConnectEvent& event) {
   History& history = histories_[event.tuple];
   if (event.kind == ConnectEvent::Kind::kRetry) {
-    if (!history.retries) history.retries = std::make_unique<BurstIndex>();
+    if (!history.retries) {
+      history.retries = std::make_unique<BurstIndex>();
+      history.retrying_since = event.at;
+    }
     history.retries->add(event.at);
   }
   if (history.processes.size() >= kMostProcessesRemembered && history.processes.count(event.pid) == 0) return;
@@ -171,13 +176,18 @@ void ConnectTracker::read_quantiles(const History& history, TupleConnects& conne
     connects.retries_per_attempt = static_cast<double>(retries) / static_cast<double>(ended - retries);
 }
 
-void ConnectTracker::read_bursts(History& history, std::uint64_t retries, base::Instant now, TupleConnects& connects) {
+void ConnectTracker::read_bursts(History& history, std::uint64_t retries, base::Instant now,
+                                 TupleConnects& connects) const {
   auto& windows = history.retry_windows;
   if (retries > 0) windows.emplace_back(now, retries);
-  while (!windows.empty() && now - windows.front().first >= kRetryWindow) windows.pop_front();
+  // As many whole windows as make five seconds: their ends are never quite as far apart as they should be.
+  const auto whole = std::max(1.0, std::round(seconds(kRetryWindow) / seconds(*elapsed_)));
+  while (!windows.empty() && seconds(now - windows.front().first) > (whole - 0.5) * seconds(*elapsed_)) {
+    windows.pop_front();
+  }
   std::uint64_t recent = 0;
   for (const auto& [end, count] : windows) recent += count;
-  connects.retries_per_s = static_cast<double>(recent) / seconds(kRetryWindow);
+  connects.retries_per_s = static_cast<double>(recent) / (whole * seconds(*elapsed_));
   connects.bursts = {};
   connects.burst_index.reset();
   if (windows.empty()) history.retries.reset();
@@ -185,6 +195,7 @@ void ConnectTracker::read_bursts(History& history, std::uint64_t retries, base::
   for (const BurstWidth width : kBurstWidths) {
     connects.bursts.at(static_cast<std::size_t>(width)) = history.retries->index(width, now).value;
   }
+  if (now - history.retrying_since < kRetriesBegin) return;
   if (const auto headline = history.retries->headline(now)) connects.burst_index = headline->value;
 }
 

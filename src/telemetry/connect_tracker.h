@@ -48,7 +48,7 @@ struct TupleConnects {
   std::uint64_t search_count = 0;
 
   std::array<std::optional<double>, kBurstWidths.size()> bursts;  ///< RBI by width; absent: few retries
-  std::optional<double> burst_index;                              ///< headline
+  std::optional<double> burst_index;                              ///< headline, once retries go on for 2 s
   std::optional<double> retries_per_attempt;                      ///< of the pooled windows; attempts that are none
   double attempts_per_s = 0;                                      ///< that ended in the last window
   double retries_per_s = 0;                                       ///< over the last 5 s
@@ -115,6 +115,7 @@ class ConnectTracker {
     ConnectPool pool;
     std::deque<Durations> durations;  ///< the newest windows that together have enough
     std::unique_ptr<BurstIndex> retries;
+    base::Instant retrying_since{};  ///< the first retry after five seconds without
     std::deque<std::pair<base::Instant, std::uint64_t>> retry_windows;
     std::optional<base::Instant> last_session;
     std::map<std::uint32_t, ConnectProcess> processes;
@@ -123,7 +124,7 @@ class ConnectTracker {
   void fold(const Tuple& tuple, const ConnectTotals& totals, base::Instant now);
   static void pool(History& history, const ConnectTotals& delta, std::uint64_t ended, base::Instant now);
   static void read_quantiles(const History& history, TupleConnects& connects);
-  static void read_bursts(History& history, std::uint64_t retries, base::Instant now, TupleConnects& connects);
+  void read_bursts(History& history, std::uint64_t retries, base::Instant now, TupleConnects& connects) const;
   static void list_processes(History& history, base::Instant now, TupleConnects& connects);
 
   Connects connects_;

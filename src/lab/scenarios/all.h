@@ -13,5 +13,9 @@ extern const Scenario kRamps;
 extern const Scenario kClosedLoop;
 extern const Scenario kAgentKilled;
 extern const Scenario kConnectOutcomes;
+extern const Scenario kReaction;
+extern const Scenario kRetryBurst;
+extern const Scenario kDeadVenue;
+extern const Scenario kParityCliff;
 
 }  // namespace tidewaiter::lab

@@ -49,9 +49,9 @@ class Source {
     tracker.on_event(event);
   }
 
-  const TupleConnects& window(const Tuple& tuple = kVenue) {
+  const TupleConnects& window(const Tuple& tuple = kVenue, double lasts = 1) {
     ConnectReading reading;
-    reading.at = second(now_ += 1);
+    reading.at = second(now_ += lasts);
     for (const auto& [key, totals] : tuples_) reading.tuples.push_back({key, totals});
     tracker.observe(reading);
     return *tracker.connects().find(tuple);
@@ -192,6 +192,40 @@ TEST(ConnectTracker, retries_in_step_are_a_burst_and_scattered_ones_are_none) {
   for (int i = 0; i < 6; ++i) source.window();
   EXPECT_FALSE(source.features(kVenue).burst_index) << "no retry in the last five seconds";
   EXPECT_EQ(source.tracker.connects().find(kVenue)->retries_per_s, 0);
+}
+
+TEST(ConnectTracker, retries_are_no_burst_before_they_have_gone_on_for_two_seconds) {
+  Source source;
+  source.established(1, base::Microseconds(100));
+  source.window();
+  for (int s = 1; s < 8; ++s) {
+    // They begin late in a window: what is seen of them is all within a part of a second.
+    for (int i = s == 1 ? 120 : 0; i < 200; ++i) source.retry(s + 0.005 * i);
+    source.failed(200, ConnectCause::kRefused, base::Microseconds(50));
+    const TupleConnects& connects = source.window();
+    if (s <= 2) {
+      EXPECT_FALSE(connects.burst_index) << s;
+      EXPECT_TRUE(connects.bursts.at(static_cast<std::size_t>(BurstWidth::k250ms))) << "as it is, for who wants to see";
+    } else {
+      EXPECT_LT(connects.burst_index.value_or(1), 0.15) << s;
+    }
+  }
+}
+
+TEST(ConnectTracker, retries_per_second_do_not_depend_on_when_exactly_windows_end) {
+  for (const double lasts : {0.1, 0.9999, 1.0001, 2.0, 7.0}) {
+    Source source;
+    source.established(1, base::Microseconds(100));
+    source.window();
+    double at = 1;
+    for (int window = 0; window < 60; ++window, at += lasts) {
+      const int retries = static_cast<int>(200 * lasts);
+      for (int i = 0; i < retries; ++i) source.retry(at + lasts * i / retries);
+      source.failed(static_cast<std::uint64_t>(retries), ConnectCause::kRefused, base::Microseconds(50));
+      source.window(kVenue, lasts);
+    }
+    EXPECT_THAT(source.tracker.connects().find(kVenue)->retries_per_s, DoubleNear(200, 2)) << lasts;
+  }
 }
 
 TEST(ConnectTracker, counts_connects_after_a_session_as_reconnects) {
