@@ -34,7 +34,7 @@ RetrySchedule::RetrySchedule(const RetryTiming& timing, std::uint32_t workers, s
     : timing_(timing), random_(seed) {
   for (std::uint32_t i = 0; i < workers; ++i) {
     const bool is_in_step = timing_.pattern == RetryPattern::kInStep;
-    due_.push({began + (is_in_step ? draw(timing_.width) : base::Nanoseconds(0)), began});
+    due_.push({began + draw(is_in_step ? timing_.width : timing_.begin), began});
   }
 }
 

@@ -27,10 +27,10 @@ struct RetryTiming {
   RetryPattern pattern = RetryPattern::kInStep;
   base::Nanoseconds period = base::Seconds(1);
   base::Nanoseconds width = base::Milliseconds(40);  ///< of the bursts of kInStep
+  base::Nanoseconds begin{0};                        ///< of kFullJitter: within which the first attempts are spread
 };
 
-/// The attempts of a number of workers in order of time, without end. Every worker's first is at `began`, or within the
-/// first burst. Pure.
+/// The attempts of a number of workers in order of time, without end. Pure.
 class RetrySchedule {
  public:
   RetrySchedule(const RetryTiming& timing, std::uint32_t workers, std::uint64_t seed, base::Instant began);

@@ -25,22 +25,28 @@ constexpr double kNoBurst = 0.15;
 constexpr double kInStepFrom_s = 5;    // by then the index looks back at nothing but steps
 constexpr double kJitteredFrom_s = 2;  // by then the common beginning is over
 
+/// Workers of one process that begin together look like retries of each other: the second answers the failure of the
+/// first. So those that use full jitter do so from their first attempt on; a process for each worker need not.
 struct Layout {
   const char* name;
   RetryPattern pattern;
   std::uint32_t processes;
+  base::Nanoseconds begin{0};
 };
 
-const std::vector<Layout> kLayouts{{"in step, 4 processes", RetryPattern::kInStep, 4},
-                                   {"in step, 1 process", RetryPattern::kInStep, 1},
-                                   {"full jitter, 4 processes", RetryPattern::kFullJitter, 4},
-                                   {"full jitter, 1 process", RetryPattern::kFullJitter, 1}};
+const std::vector<Layout> kLayouts{
+    {"in step, 4 processes", RetryPattern::kInStep, 4},
+    {"in step, 1 process", RetryPattern::kInStep, 1},
+    {"full jitter, 4 processes", RetryPattern::kFullJitter, 4, kSpread},
+    {"full jitter, 1 process", RetryPattern::kFullJitter, 1, kSpread},
+    {"full jitter after a common failure, 200 processes", RetryPattern::kFullJitter, kWorkers}};
 
 RetryOptions retries_of(const Layout& layout, std::uint64_t seed) {
   RetryOptions options;
   options.server.port = kClosed;
   options.timing.pattern = layout.pattern;
   if (layout.pattern == RetryPattern::kFullJitter) options.timing.period = kSpread;
+  options.timing.begin = layout.begin;
   options.processes = layout.processes;
   options.workers = kWorkers / layout.processes;
   options.seed = seed;
@@ -127,7 +133,7 @@ void expect_index(Context& context, const Layout& layout, const Seen& seen) {
   const std::string name = layout.name;
   const std::string range = fmt::format("{:.3f} to {:.3f} in {} windows, unknown in {}", seen.lowest, seen.highest,
                                         seen.windows, seen.unknown);
-  const bool is_enough = seen.windows >= 12;
+  const bool is_enough = seen.windows - seen.unknown >= 12;
   if (layout.pattern == RetryPattern::kInStep) {
     context.expect(name + ": retry burst index", "at least 0.5 in every window after the fifth second", range,
                    is_enough && seen.unknown == 0 && seen.lowest >= kBurst);
@@ -135,7 +141,7 @@ void expect_index(Context& context, const Layout& layout, const Seen& seen) {
                    fmt::format("{}, {}", seen.worst, seen.is_burst ? "it is" : "it is not"), seen.is_burst);
   } else {
     context.expect(name + ": retry burst index", "below 0.15 in every window after the second second", range,
-                   is_enough && seen.unknown == 0 && seen.highest < kNoBurst);
+                   is_enough && seen.highest < kNoBurst);
     context.expect(name + ": no burst", "never ORANGE for the index", seen.is_burst ? "ORANGE for it" : "never",
                    !seen.is_burst);
   }

@@ -30,7 +30,7 @@ TEST(RetrySchedule, in_step_every_worker_tries_once_in_each_burst) {
 
 TEST(RetrySchedule, by_full_jitter_all_begin_together_and_then_come_once_a_period_on_average) {
   constexpr std::uint32_t kWorkers = 200;
-  RetrySchedule schedule({RetryPattern::kFullJitter, Seconds(2), {}}, kWorkers, 7, Instant(Seconds(100)));
+  RetrySchedule schedule({RetryPattern::kFullJitter, Seconds(2), {}, {}}, kWorkers, 7, Instant(Seconds(100)));
   Instant last = Instant(Seconds(100));
   for (std::uint32_t i = 0; i < kWorkers; ++i) EXPECT_EQ(schedule.next(), last);
   int tries = 0;
