@@ -136,6 +136,7 @@ Document absent_document(const AgentView& view, const Document& tuples) {
   Document absent = Document::object();
   for (const auto& [field, reason] : view.census->sample->absent) absent[field] = reason;
   add_absent_connects(absent, tuples, view);
+  add_absent_programs(absent, tuples, view.host);
   if (!view.round->host.p_stress) absent["p_stress"] = "no tuple uses a hundredth of its ports";
   return absent;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output/host_documents.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -115,6 +116,19 @@ void add_programs(Document& tuple, const telemetry::Tuple& key, const telemetry:
   tuple["dsd95_us"] = has_delay ? Document(found->send_delay->p95_us) : Document(nullptr);
   tuple["refused_by_budget"] = found != nullptr ? Document(found->refused) : Document(nullptr);
   tuple["retry_queue_depth"] = found != nullptr ? Document(found->retries_waiting) : Document(nullptr);
+}
+
+void add_absent_programs(Document& absent, const Document& tuples, const telemetry::HostSignals* signals) {
+  const bool is_heard = signals != nullptr && signals->programs.has_value();
+  const auto explain = [&](const std::string& field, const char* reason) {
+    const bool is_null = std::any_of(tuples.begin(), tuples.end(), [&](const Document& tuple) {
+      return tuple.contains(field) && tuple[field].is_null();
+    });
+    if (is_null) absent["tuples." + field] = is_heard ? reason : "programs cannot be heard (application_events)";
+  };
+  explain("dsd95_us", "no program told of sending to it lately");
+  explain("refused_by_budget", "no program told anything of it");
+  explain("retry_queue_depth", "no program told anything of it");
 }
 
 }  // namespace tidewaiter::output

@@ -25,4 +25,7 @@ namespace tidewaiter::output {
 /// Adds what programs told of a tuple.
 void add_programs(Document& tuple, const telemetry::Tuple& key, const telemetry::HostSignals* signals);
 
+/// Adds why one of `tuples` has null for what programs tell.
+void add_absent_programs(Document& absent, const Document& tuples, const telemetry::HostSignals* signals);
+
 }  // namespace tidewaiter::output

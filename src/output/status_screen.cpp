@@ -106,6 +106,19 @@ void add_sources(std::vector<Line>& lines, const Document& status) {
                                               missing.empty() ? "" : "; " + missing)}});
 }
 
+/// Processes whose connects nobody here can see: what is calm may be so for that reason.
+void add_blind(std::vector<Line>& lines, const Document& status) {
+  const Document& processes = at(at(status, "blind"), "processes");
+  if (!processes.is_array() || processes.empty()) return;
+  std::string names;
+  for (const Document& process : processes) {
+    names += fmt::format("{}{} ({}, {})", names.empty() ? "" : ", ", text_at(process, "comm"),
+                         known(number_at(process, "pid"), [](double pid) { return fmt::format("{:.0f}", pid); }),
+                         text_at(process, "kind"));
+  }
+  lines.push_back({{Tone::kWarning, "blind here, past the kernel: " + names}});
+}
+
 std::vector<Line> footer(const Document& status) {
   const Document& observer = at(status, "observer");
   const Document& range = at(status, "range");
@@ -121,6 +134,7 @@ std::vector<Line> footer(const Document& status) {
   if (const std::string error = text_at(observer, "last_error", ""); !error.empty()) {
     lines.push_back({{Tone::kBad, "the last window was missed: " + error}});
   }
+  add_blind(lines, status);
   add_sources(lines, status);
   const Document& off = at(status, "conditions_off");
   if (off.is_array() && !off.empty()) {

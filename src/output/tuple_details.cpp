@@ -81,6 +81,15 @@ std::string bursts_text(const Document& tuple) {
   return is_known ? "retry burst index:" + text : "";
 }
 
+/// What programs told themselves; empty when none did.
+std::string programs_text(const Document& tuple) {
+  if (!number_at(tuple, "refused_by_budget")) return "";
+  return fmt::format("decision to send p95 {}; {} refused by budgets; {} retries waiting",
+                     known(number_at(tuple, "dsd95_us"), brief_duration),
+                     known(number_at(tuple, "refused_by_budget"), whole),
+                     known(number_at(tuple, "retry_queue_depth"), whole));
+}
+
 void add_processes(std::vector<Line>& lines, const Document& tuple, std::size_t max_processes, const Style& style) {
   const Document& processes = at(tuple, "processes");
   if (!processes.is_array() || processes.empty()) {
@@ -121,7 +130,7 @@ std::vector<Line> tuple_details(const Document& status, const Document& tuple, s
     return lines;
   }
   for (const std::string& text :
-       {counts_text(tuple), times_text(tuple, style), retries_text(tuple), bursts_text(tuple)}) {
+       {counts_text(tuple), times_text(tuple, style), retries_text(tuple), bursts_text(tuple), programs_text(tuple)}) {
     if (!text.empty()) add_wrapped(lines, {Tone::kPlain, text}, style);
   }
   add_processes(lines, tuple, max_processes, style);

@@ -158,6 +158,10 @@ function showObservation(status) {
     ["Last error", observer.last_error === null ? "none" : observer.last_error ?? null],
     ["Tier", orNull(status.tiers?.active, String)],
   ]);
+  const blind = status.blind?.processes ?? [];
+  byId("blind-part").hidden = blind.length === 0;
+  whenChanged("blind", blind, (processes) => processes.map((process) => element("li", {}, `${process.comm} (${process.pid}) `,
+    element("span", { class: "badge ORANGE" }, "blind here"), " ", element("small", {}, `${process.kind}: ${process.evidence}`))));
   whenChanged("sources", status.tiers?.sources ?? [], (sources) => sources.map((source) => element("tr", {},
     element("td", {}, source.name), element("td", { class: "number" }, String(source.tier)),
     element("td", {}, element("span", { class: `badge ${source.active ? "GREEN" : ""}` }, source.active ? "on" : "off")),

@@ -235,6 +235,70 @@ TEST(StatusDocument, troubled_tuple_has_parameters_detected_and_enforced) {
   EXPECT_EQ(tuple["cfr_local"], 0.025);
 }
 
+TEST(StatusDocument, tells_how_the_connects_of_a_tuple_went) {
+  Agent agent;
+  agent.add(9'000, 720);
+  telemetry::TupleConnects& connects = agent.connects_of(9'000);
+  connects.totals.attempts = 12;
+  connects.totals.established = 7;
+  connects.totals.ended[static_cast<std::size_t>(telemetry::ConnectCause::kRefused)] = 4;
+  connects.totals.pre_syn_unattributed = 1;
+  connects.connect_p95 = telemetry::Quantile{base::Milliseconds(3), true};
+  connects.connect_p99 = telemetry::Quantile{base::Milliseconds(4), false};
+  connects.search_p95 = telemetry::Quantile{base::Microseconds(6), false};
+  connects.bursts = {0.5, std::nullopt, std::nullopt, std::nullopt};
+  connects.burst_index = 0.5;
+  connects.attempts_per_s = 3;
+  connects.processes = {{4711, "drop-copy", 4, 0, 2, {}}};
+  agent.connects->totals = connects.totals;
+  const Document status = agent.status();
+  const Document& tuple = status["tuples"][0];
+  EXPECT_EQ(tuple["connects"]["attempts"], 12);
+  EXPECT_EQ(tuple["connects"]["failures"]["refused"], 4);
+  EXPECT_EQ(tuple["connects"]["failures"]["timeout"], 0);
+  EXPECT_EQ(tuple["connects"]["pre_syn_unattributed"], 1);
+  EXPECT_EQ(tuple["ctl95_us"], 3'000.0);
+  EXPECT_EQ(tuple["ctl95_at_least"], true) << "the rest had not come by then";
+  EXPECT_EQ(tuple["ctl99_us"], 4'000.0);
+  EXPECT_EQ(tuple["ctl99_at_least"], false);
+  EXPECT_EQ(tuple["port_search_p95_us"], 6.0);
+  EXPECT_EQ(tuple["rbi"], 0.5);
+  EXPECT_EQ(tuple["rbi_widths"].dump(), R"({"20ms":0.5,"100ms":null,"250ms":null,"500ms":null})");
+  EXPECT_EQ(tuple["attempts_per_s"], 3.0);
+  EXPECT_EQ(tuple["processes"].dump(), R"([{"pid":4711,"comm":"drop-copy","failures":4,"slow":0,"retries":2}])");
+  EXPECT_EQ(status["host"]["connects"]["established"], 7);
+}
+
+TEST(StatusDocument, a_tuple_without_connects_has_counts_of_nothing_and_rates_that_nobody_knows) {
+  Agent agent;
+  agent.add(9'000, 720);
+  agent.connects.emplace();
+  const Document status = agent.status();
+  const Document& tuple = status["tuples"][0];
+  EXPECT_EQ(tuple["connects"]["attempts"], 0);
+  EXPECT_EQ(tuple["attempts_per_s"], 0.0);
+  EXPECT_TRUE(tuple["processes"].empty());
+  EXPECT_TRUE(tuple["cfr"].is_null());
+  EXPECT_EQ(status["absent"]["tuples.cfr"], "no connect ended in the last 30 s");
+  EXPECT_EQ(status["absent"]["tuples.rbi"], "too few retries in the last 5 s");
+  EXPECT_FALSE(status["absent"].contains("tuples.connects"));
+}
+
+TEST(StatusDocument, says_which_source_connects_would_need) {
+  Agent agent;
+  agent.add(9'000, 720);
+  const Document status = agent.status();
+  EXPECT_TRUE(status["tuples"][0]["connects"].is_null());
+  EXPECT_TRUE(status["tuples"][0]["processes"].is_null());
+  EXPECT_TRUE(status["host"]["connects"].is_null());
+  EXPECT_EQ(status["absent"]["tuples.connects"], "no source sees connects: bpf_state needs CAP_PERFMON");
+  EXPECT_EQ(status["absent"]["host.connects"], status["absent"]["tuples.connects"]);
+  for (const auto& [field, value] : status["tuples"][0].items()) {
+    const bool is_of_connects = field == "attempts" || field.find("ctl") == 0 || field.find("retr") == 0;
+    EXPECT_TRUE(!value.is_null() || !is_of_connects || status["absent"].contains("tuples." + field)) << field;
+  }
+}
+
 TEST(StatusDocument, tier_is_the_highest_active_source) {
   Agent agent;
   EXPECT_EQ(agent.status()["tiers"]["active"], 0);
