@@ -8,7 +8,7 @@
 #include <sys/time.h>
 
 #include "base/stopwatch.h"
-#include "kernel/capabilities.h"
+#include "kernel/linux_capabilities.h"
 
 namespace tidewaiter::kernel {
 namespace {
@@ -35,7 +35,7 @@ base::Result<base::FileDescriptor> connect_to_sock_diag() {
   {
     // To a socket that was opened with it the kernel adds marks and more to every row, which nobody here reads: a tenth
     // of the dump's cost.
-    const WithoutCapability plain(Capability::kNetAdmin);
+    const WithoutCapability plain(LinuxCapability::kNetAdmin);
     socket = base::FileDescriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   }
   if (!socket.is_open()) return base::fail_errno(errno, "open a sock_diag socket");

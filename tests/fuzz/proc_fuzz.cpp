@@ -15,6 +15,7 @@
 #include "base/instant.h"
 #include "kernel/bypass_signs.h"
 #include "kernel/host.h"
+#include "kernel/linux_capabilities.h"
 #include "kernel/proc_text.h"
 #include "output/census_view.h"
 
@@ -64,7 +65,7 @@ void read_maps(const std::string& text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 10) {
+  switch (data[0] % 11) {
     case 0:
       static_cast<void>(kernel::parse_counter_pairs(text));
       break;
@@ -94,6 +95,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 9:
       if (const auto stat = kernel::parse_process_stat(text)) require(is_printable(stat->comm));
+      break;
+    case 10:
+      if (const auto read = kernel::parse_capabilities(text)) {
+        require(read->effective.names().size() <= 64 && !read->effective.to_string().empty());
+      }
       break;
   }
   return 0;

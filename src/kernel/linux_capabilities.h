@@ -12,7 +12,7 @@
 namespace tidewaiter::kernel {
 
 /// Capabilities with the kernel's numbers (include/uapi/linux/capability.h); those that something here asks for.
-enum class Capability : std::uint8_t {
+enum class LinuxCapability : std::uint8_t {
   kDacReadSearch = 2,
   kSetPcap = 8,
   kNetAdmin = 12,
@@ -23,20 +23,23 @@ enum class Capability : std::uint8_t {
 };
 
 /// "CAP_NET_ADMIN".
-[[nodiscard]] std::string name(Capability capability);
+[[nodiscard]] std::string name(LinuxCapability capability);
+
+/// False on kernels that are older than the capability.
+[[nodiscard]] bool is_known_here(LinuxCapability capability);
 
 /// A set of capabilities, those that this program has no word for included.
 class CapabilitySet {
  public:
   constexpr CapabilitySet() = default;
   constexpr explicit CapabilitySet(std::uint64_t bits) : bits_(bits) {}
-  constexpr CapabilitySet(std::initializer_list<Capability> capabilities) {
-    for (const Capability capability : capabilities) bits_ |= bit(capability);
+  constexpr CapabilitySet(std::initializer_list<LinuxCapability> capabilities) {
+    for (const LinuxCapability capability : capabilities) bits_ |= bit(capability);
   }
 
   [[nodiscard]] constexpr std::uint64_t bits() const { return bits_; }
   [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
-  [[nodiscard]] constexpr bool has(Capability capability) const { return (bits_ & bit(capability)) != 0; }
+  [[nodiscard]] constexpr bool has(LinuxCapability capability) const { return (bits_ & bit(capability)) != 0; }
   [[nodiscard]] constexpr bool contains(CapabilitySet other) const { return (other.bits_ & ~bits_) == 0; }
 
   /// By number: "CAP_CHOWN", …; one that is newer than this program is "CAP_41".
@@ -53,7 +56,7 @@ class CapabilitySet {
   friend constexpr bool operator==(CapabilitySet, CapabilitySet) = default;
 
  private:
-  static constexpr std::uint64_t bit(Capability capability) {
+  static constexpr std::uint64_t bit(LinuxCapability capability) {
     return std::uint64_t{1} << static_cast<unsigned>(capability);
   }
   std::uint64_t bits_ = 0;
@@ -86,13 +89,13 @@ struct Capabilities {
 /// Takes one capability out of the calling thread's effective set for as long as it lives.
 class WithoutCapability {
  public:
-  explicit WithoutCapability(Capability capability);
+  explicit WithoutCapability(LinuxCapability capability);
   ~WithoutCapability();
   WithoutCapability(const WithoutCapability&) = delete;
   WithoutCapability& operator=(const WithoutCapability&) = delete;
 
  private:
-  Capability capability_;
+  LinuxCapability capability_;
   bool is_changed_ = false;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernel/capabilities.h"
+#include "kernel/linux_capabilities.h"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -24,21 +24,24 @@
 namespace tidewaiter::kernel {
 namespace {
 
-constexpr CapabilitySet kKept{Capability::kBpf, Capability::kPerfmon, Capability::kNetAdmin};
+constexpr CapabilitySet kKept{LinuxCapability::kBpf, LinuxCapability::kPerfmon, LinuxCapability::kNetAdmin};
 
 TEST(CapabilitySet, has_the_kernel_s_names) {
-  EXPECT_EQ(name(Capability::kNetAdmin), "CAP_NET_ADMIN");
-  EXPECT_EQ(name(Capability::kSysPtrace), "CAP_SYS_PTRACE");
+  EXPECT_EQ(name(LinuxCapability::kNetAdmin), "CAP_NET_ADMIN");
+  EXPECT_EQ(name(LinuxCapability::kSysPtrace), "CAP_SYS_PTRACE");
   EXPECT_EQ(kKept.to_string(), "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF");
   EXPECT_EQ(CapabilitySet().to_string(), "none");
   EXPECT_EQ(CapabilitySet(1).to_string(), "CAP_CHOWN");
   EXPECT_EQ(CapabilitySet(std::uint64_t{1} << CAP_CHECKPOINT_RESTORE).to_string(), "CAP_CHECKPOINT_RESTORE");
   EXPECT_EQ(CapabilitySet(std::uint64_t{1} << 41 | std::uint64_t{1} << 63).to_string(), "CAP_41, CAP_63")
       << "newer than this program";
-  static_assert(static_cast<int>(Capability::kBpf) == CAP_BPF && static_cast<int>(Capability::kPerfmon) == CAP_PERFMON);
-  static_assert(static_cast<int>(Capability::kSysAdmin) == CAP_SYS_ADMIN);
-  static_assert(static_cast<int>(Capability::kDacReadSearch) == CAP_DAC_READ_SEARCH);
-  static_assert(static_cast<int>(Capability::kSetPcap) == CAP_SETPCAP);
+  EXPECT_TRUE(is_known_here(LinuxCapability::kNetAdmin));
+  EXPECT_FALSE(is_known_here(static_cast<LinuxCapability>(63)));
+  static_assert(static_cast<int>(LinuxCapability::kBpf) == CAP_BPF &&
+                static_cast<int>(LinuxCapability::kPerfmon) == CAP_PERFMON);
+  static_assert(static_cast<int>(LinuxCapability::kSysAdmin) == CAP_SYS_ADMIN);
+  static_assert(static_cast<int>(LinuxCapability::kDacReadSearch) == CAP_DAC_READ_SEARCH);
+  static_assert(static_cast<int>(LinuxCapability::kSetPcap) == CAP_SETPCAP);
 }
 
 TEST(Capabilities, are_read_from_the_status_of_a_process) {
@@ -65,11 +68,11 @@ TEST(Capabilities, of_this_thread_can_be_read) {
 
 TEST(WithoutCapability, takes_one_away_and_gives_it_back) {
   const auto before = capabilities_of_thread()->effective;
-  if (!before.has(Capability::kNetAdmin)) GTEST_SKIP() << "needs CAP_NET_ADMIN, to do without it";
+  if (!before.has(LinuxCapability::kNetAdmin)) GTEST_SKIP() << "needs CAP_NET_ADMIN, to do without it";
   {
-    const WithoutCapability plain(Capability::kNetAdmin);
-    EXPECT_FALSE(capabilities_of_thread()->effective.has(Capability::kNetAdmin));
-    const WithoutCapability again(Capability::kNetAdmin);
+    const WithoutCapability plain(LinuxCapability::kNetAdmin);
+    EXPECT_FALSE(capabilities_of_thread()->effective.has(LinuxCapability::kNetAdmin));
+    const WithoutCapability again(LinuxCapability::kNetAdmin);
   }
   EXPECT_EQ(capabilities_of_thread()->effective, before);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernel/capabilities.h"
+#include "kernel/linux_capabilities.h"
 
 #include <algorithm>
 #include <array>
@@ -60,7 +60,7 @@ struct ThreadSets {
   [[nodiscard]] bool write() { return syscall(SYS_capset, &header, sets.data()) == 0; }
 };
 
-bool set_effective(Capability capability, bool is_effective) {
+bool set_effective(LinuxCapability capability, bool is_effective) {
   ThreadSets thread;
   if (!thread.read()) return false;
   const auto number = static_cast<unsigned>(capability);
@@ -106,7 +106,11 @@ unsigned threads_with_more(CapabilitySet keep) {
 
 }  // namespace
 
-std::string name(Capability capability) { return name_of(static_cast<unsigned>(capability)); }
+std::string name(LinuxCapability capability) { return name_of(static_cast<unsigned>(capability)); }
+
+bool is_known_here(LinuxCapability capability) {
+  return prctl(PR_CAPBSET_READ, static_cast<unsigned>(capability), 0, 0, 0) >= 0;
+}
 
 std::vector<std::string> CapabilitySet::names() const {
   std::vector<std::string> names;
@@ -162,7 +166,7 @@ base::Result<Capabilities> drop_capabilities(CapabilitySet keep) {
   return capabilities_of_thread();
 }
 
-WithoutCapability::WithoutCapability(Capability capability)
+WithoutCapability::WithoutCapability(LinuxCapability capability)
     : capability_(capability), is_changed_(set_effective(capability, false)) {}
 
 WithoutCapability::~WithoutCapability() {
