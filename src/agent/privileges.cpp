@@ -9,16 +9,18 @@ namespace {
 
 using kernel::LinuxCapability;
 
+constexpr std::string_view kEveryConnect = "together: every connect of every process, by cause, as it happens (tier 1)";
+constexpr std::string_view kHints = "ports, forecasts and hints of failed connects (tier 0)";
+
 constexpr std::array<Privilege, 5> kPrivileges{{
-    {LinuxCapability::kBpf, "with CAP_PERFMON: every connect of every process, by cause, as it happens (tier 1)",
-     "ports, forecasts and hints of failed connects (tier 0)"},
-    {LinuxCapability::kPerfmon, "with CAP_BPF: every connect of every process, by cause, as it happens (tier 1)",
-     "ports, forecasts and hints of failed connects (tier 0)"},
+    {LinuxCapability::kBpf, kEveryConnect, kHints},
+    {LinuxCapability::kPerfmon, kEveryConnect, kHints},
     {LinuxCapability::kNetAdmin, "connects that fail before their SYN, and receive buffers beyond net.core.rmem_max",
-     "such connects are not counted, and bursts of events are lost earlier (counted)"},
+     "connects that fail before their SYN are not counted, and bursts of socket ends are lost earlier (and counted)"},
     {LinuxCapability::kSysPtrace, "which processes of other users bypass the kernel",
-     "those processes are counted as not permitted"},
-    {LinuxCapability::kSysAdmin, "another network namespace than the own one (--netns)", "only the own namespace"},
+     "processes of other users are not looked into for kernel bypass (and counted)"},
+    {LinuxCapability::kSysAdmin, "another network namespace than the own one (--netns)",
+     "the own network namespace only"},
 }};
 
 }  // namespace
@@ -40,11 +42,19 @@ base::Result<kernel::Capabilities> drop_privileges(const kernel::NetworkNamespac
 std::string describe(const kernel::Capabilities& capabilities, const Situation& situation) {
   std::string text = fmt::format("capabilities: {}", capabilities.effective.to_string());
   const kernel::CapabilitySet useful = capabilities_to_keep(situation);
+  std::string_view reason;
   for (const Privilege& privilege : kPrivileges) {
     if (!useful.has(privilege.capability) || capabilities.effective.has(privilege.capability)) continue;
-    text += fmt::format("; without {}: {}", kernel::name(privilege.capability), privilege.without);
+    const std::string missing = kernel::name(privilege.capability);
+    if (privilege.without == reason) {
+      text += ", " + missing;
+      continue;
+    }
+    if (!reason.empty()) text += fmt::format(": {}", reason);
+    reason = privilege.without;
+    text += "; without " + missing;
   }
-  return text;
+  return reason.empty() ? text : fmt::format("{}: {}", text, reason);
 }
 
 }  // namespace tidewaiter::agent
