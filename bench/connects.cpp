@@ -75,13 +75,11 @@ double cost_of(const Cycle& cycle) {
   return (thread_cpu_ns() - began) / kCycles;
 }
 
-base::Result<kernel::ConnectProbe> attach(kernel::ConnectHooks hooks) {
+base::Result<kernel::ConnectProbe> attach() {
   auto self = kernel::NetworkNamespace::open("self");
   if (!self) return tl::unexpected(self.error());
-  kernel::ConnectProbeOptions options;
-  options.hooks = hooks;
   kernel::SourceTable table;
-  return kernel::ConnectProbe::attach(*self, options, table);
+  return kernel::ConnectProbe::attach(*self, {}, table);
 }
 
 /// CPU nanoseconds of all threads of a process so far.
@@ -163,25 +161,22 @@ class Connects final : public Question {
     if (!network) return report.skip(name(), network.error());
     const auto cycle = Cycle::open(9000);
     if (!cycle) return report.skip(name(), cycle.error());
-    ask_cost("tracepoints and connect counter", kernel::ConnectHooks::kTracepoints, 1'200, 1 / 1.13, *cycle, conditions,
-             report);
-    ask_cost("cgroup hooks", kernel::ConnectHooks::kCgroup, 1'600, std::nullopt, *cycle, conditions, report);
+    ask_cost("tracepoints and connect hook", 1'200, 1 / 1.13, *cycle, conditions, report);
     ask_rate(conditions, report);
     ask_agent(*cycle, conditions, report);
   }
 
  private:
-  static void ask_cost(const std::string& what, kernel::ConnectHooks hooks, double bar_ns,
-                       std::optional<double> bar_ratio, const Cycle& cycle, const Conditions& conditions,
-                       Report& report) {
+  static void ask_cost(const std::string& what, double bar_ns, double bar_ratio, const Cycle& cycle,
+                       const Conditions& conditions, Report& report) {
     progress("connects: " + what);
-    if (auto probe = attach(hooks); !probe) return report.skip("connects: " + what, probe.error());
+    if (auto probe = attach(); !probe) return report.skip("connects: " + what, probe.error());
     std::vector<double> ours;
     std::vector<double> reference;
     std::vector<double> added;
     for (std::size_t pair = 0; pair <= conditions.pairs(); ++pair) {
       const double bare = cost_of(cycle);
-      const auto probe = attach(hooks);
+      const auto probe = attach();
       if (!probe) return report.skip("connects: " + what, probe.error());
       const double watched = cost_of(cycle);
       if (pair == 0) continue;  // warms up
@@ -191,7 +186,7 @@ class Connects final : public Question {
     }
     Row row = row_of("connects: CPU of a connection, both ends, " + what + "; beside none", "ns",
                      comparison_of(ours, reference));
-    if (bar_ratio) row.bar = Bar{*bar_ratio, Bar::On::kRatio};
+    row.bar = Bar{bar_ratio, Bar::On::kRatio};
     row.better = Better::kHigher;
     row.note = "socket, connect, accept, close by reset in one thread; attached anew for each pair";
     report.add(row);
@@ -210,7 +205,7 @@ class Connects final : public Question {
     std::vector<double> rates;
     std::vector<double> lost;
     for (std::size_t run = 0; run < (conditions.is_quick ? 1U : 5U); ++run) {
-      auto probe = attach(kernel::ConnectHooks::kTracepoints);
+      auto probe = attach();
       if (!probe) return report.skip("connects: rate", probe.error());
       std::atomic<bool> is_over = false;
       std::atomic<std::uint64_t> made = 0;

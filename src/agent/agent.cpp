@@ -395,7 +395,10 @@ base::Result<void> run(const Options& options, const Announcements& announcement
   if (!block) return tl::unexpected(block.error());
 
   // Everything is open, and no thread has started.
-  if (const auto left = drop_privileges(sources->network_namespace); !left) {
+  const Situation situation{sources->network_namespace.is_self(), kernel::is_known_here(kernel::LinuxCapability::kBpf)};
+  if (const auto left = drop_privileges(sources->network_namespace); left) {
+    spdlog::info("{}", describe(*left, situation));
+  } else {
     spdlog::warn("{}", left.error().message());
   }
   Running running(adjusted, setup, std::move(*directory), std::move(*loop), std::move(*sources), std::move(*journal),

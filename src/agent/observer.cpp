@@ -96,6 +96,12 @@ void Observer::read_host(Look& fresh, base::Instant now) {
     programs_->close(now);
     host.programs = programs_->programs();
   }
+  fresh.sources = setup_->sources;
+  for (output::Source& source : fresh.sources) {  // heard means that somebody speaks
+    if (source.name != "application_events" || !source.is_active || host.programs->rings > 0) continue;
+    source.is_active = false;
+    source.needs = "a program that records its events (tidewaiter/events.h)";
+  }
   if (bypass_) host.bypass = bypass_->look(now);
   if (socket_ends_) {
     if (const auto drained = socket_ends_->drain(fresh.sample.plan); !drained) last_error_ = drained.error().message();

@@ -23,6 +23,7 @@ struct Look {
   output::CensusView census;
   std::optional<telemetry::Connects> connects;  ///< absent: no source sees them
   telemetry::HostSignals host;
+  std::vector<output::Source> sources;  ///< as they were in this window
 
   Look() = default;
   Look(const Look&) = delete;
@@ -49,7 +50,7 @@ struct Snapshot {
   [[nodiscard]] output::AgentView view() const {
     return {&setup->identity,
             &setup->policy,
-            &setup->sources,
+            &look->sources,
             &look->census,
             look->connects ? &*look->connects : nullptr,
             &look->host,

@@ -237,7 +237,9 @@ base::Result<void> ConnectProbe::Programs::attach(const NetworkNamespace& networ
     for (const ProgramRow& row : kPrograms) missing[row.program] = reason;
   };
   const std::string unprivileged = missing_capabilities({"CAP_BPF", "CAP_PERFMON"});
-  if (!unprivileged.empty()) {
+  if (options_.hooks == ConnectHooks::kOff) {
+    refuse_all("connects.hooks = \"automatic\" in the configuration");
+  } else if (!unprivileged.empty()) {
     refuse_all(unprivileged);
   } else {
     missing = load();
@@ -503,18 +505,15 @@ base::Result<ConnectReading> ConnectProbe::read(base::Instant now) { return prog
 base::Result<void> ConnectProbe::open_errno_window(base::Instant now) { return programs_->open_errno_window(now); }
 
 std::vector<base::Setting> settings_of(ConnectProbeOptions& options) {
-  return {
-      {"connects.hooks", "",
-       "Which hooks look at connects: tracepoints (CAP_BPF, CAP_PERFMON), cgroup (CAP_BPF, CAP_NET_ADMIN), the best "
-       "that is permitted, or none.",
-       base::Setting::choice(options.hooks, {"automatic", "tracepoints", "cgroup", "off"})},
-      {"connects.slow", "", "A connect that takes longer is shown with its process.",
-       base::Setting::Duration{&options.slow, base::Microseconds(10), base::Seconds(100)}},
-      {"connects.max_tuples", "tuples", "Destinations that are counted one by one; 3 KB each, in the kernel.",
-       base::Setting::Whole{&options.max_tuples, 16, 65'536}},
-      {"connects.retire_after", "",
-       "Idle destinations make room after this time, when the table is three quarters full.",
-       base::Setting::Duration{&options.retire_after, base::Seconds(60), base::Seconds(86'400)}}};
+  return {{"connects.hooks", "", "Whether BPF programs look at connects: as far as it is permitted, or not at all.",
+           base::Setting::choice(options.hooks, {"automatic", "off"})},
+          {"connects.slow", "", "A connect that takes longer is shown with its process.",
+           base::Setting::Duration{&options.slow, base::Microseconds(10), base::Seconds(100)}},
+          {"connects.max_tuples", "tuples", "Destinations that are counted one by one; 3 KB each, in the kernel.",
+           base::Setting::Whole{&options.max_tuples, 16, 65'536}},
+          {"connects.retire_after", "",
+           "Idle destinations make room after this time, when the table is three quarters full.",
+           base::Setting::Duration{&options.retire_after, base::Seconds(60), base::Seconds(86'400)}}};
 }
 
 }  // namespace tidewaiter::kernel

@@ -9,17 +9,15 @@
 #include "base/instant.h"
 #include "base/result.h"
 #include "base/settings.h"
-#include "kernel/source_table.h"
 #include "kernel/network_namespace.h"
+#include "kernel/source_table.h"
 #include "telemetry/connects.h"
 
 namespace tidewaiter::kernel {
 
 /// Which hooks look at connects.
 enum class ConnectHooks : std::uint8_t {
-  kAutomatic,    ///< the best that this kernel and these capabilities allow
-  kTracepoints,  ///< state changes of every socket (hook B)
-  kCgroup,       ///< connect and sockops programs of the cgroup root (hook A)
+  kAutomatic,  ///< the best that this kernel and these capabilities allow
   kOff,
 };
 
