@@ -214,18 +214,18 @@ TEST(DemandTracker, does_not_take_an_outage_for_relief) {
   EXPECT_LT(*tracker.find(half.tuple)->offered.per_second(), before);
 }
 
-TEST(DemandTracker, counts_what_found_no_port_once_however_often_it_was_tried) {
+TEST(DemandTracker, counts_what_found_no_port_as_load) {
   DemandTracker tracker;
   TupleSample full;
   full.counts.live = PortPlan().capacity();
   full.counts.live_preferred = PortPlan().preferred_capacity();
   Connects connects;
   TupleConnects& tuple = connects.tuples[full.tuple];
-  tuple.window_portless = 150;
-  tuple.window_retries = 100;
+  tuple.window_portless = 50;
+  tuple.window_retries = 50;  // a churning process looks like that
   tracker.observe(look_at(0, full), look_at(1, full), {&connects, nullptr});
   EXPECT_DOUBLE_EQ(*tracker.find(full.tuple)->offered.per_second(), 50.0);
-  tuple.window_portless = tuple.window_retries = 0;
+  tuple.window_portless = 0;
   for (int second = 1; second < 60; ++second) {
     tracker.observe(look_at(second, full), look_at(second + 1, full), {&connects, nullptr});
   }
