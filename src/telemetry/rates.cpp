@@ -24,8 +24,8 @@ void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
   if (after->is_mini_socket()) ++flow.closed_to_time_wait;
 }
 
-/// Connects of the window that wanted a port of the tuple and got none, each try: a process that goes on after a failure
-/// cannot be told from one that repeats it.
+/// Connects of the window that wanted a port of the tuple and got none, each try: a process that goes on after a
+/// failure cannot be told from one that repeats it.
 std::uint32_t portless(const Connects* connects, const Tuple& tuple) {
   const TupleConnects* const known = connects == nullptr ? nullptr : connects->find(tuple);
   return known == nullptr ? 0 : static_cast<std::uint32_t>(known->window_portless);

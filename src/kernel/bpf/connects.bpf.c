@@ -36,9 +36,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define WAKE_AT_BYTES (1 << 18)
 
 /* Settings that the reader writes. */
-volatile __u32 watched_netns = 0;     /* inode of the namespace; 0 = none */
-volatile __u64 watched_cookie = 0;    /* the same namespace, as the connect hook knows it */
-volatile __u64 slow_ns = 50000000;    /* a connect that took longer is an event */
+volatile __u32 watched_netns = 0;  /* inode of the namespace; 0 = none */
+volatile __u64 watched_cookie = 0; /* the same namespace, as the connect hook knows it */
+volatile __u64 slow_ns = 50000000; /* a connect that took longer is an event */
 
 /* One attempt until its outcome. */
 struct attempt {

@@ -122,7 +122,8 @@ enum tw_lost {
   TW_LOST_COUNTERS = 6 /* number of the above */
 };
 
-/* A connect() between the connect hook and SYN_SENT, by thread. It stays when it failed, until the thread's next one. */
+/* A connect() between the connect hook and SYN_SENT, by thread. It stays when it failed, until the thread's next one.
+ */
 struct tw_entered_call {
   __u64 began_ns;
   struct tw_connect_key key; /* without source */
