@@ -165,6 +165,7 @@ class ConnectProbe::Programs {
   void add_early_failures(std::map<telemetry::Tuple, ConnectTotals>& tuples) const;
   void add_lost(ConnectReading& reading) const;
   void add_listeners(ConnectReading& reading) const;
+  [[nodiscard]] bool forget_old_failures() const;
   void forget_retries() const;
   void retire_idle(const Entries& entries, base::Instant now);
   void close_errno_window();
@@ -422,11 +423,8 @@ void ConnectProbe::Programs::add_lost(ConnectReading& reading) const {
   reading.lost["bpf_malformed"] = malformed_;
 }
 
-/// Failures older than five seconds make no retry.
-void ConnectProbe::Programs::forget_retries() const {
-  if (*object_.open_credits == 0) return;
-  // First 0, then a look: a failure that comes meanwhile sets it again.
-  *object_.open_credits = 0;
+/// Failures older than five seconds make no retry. True when there are younger ones.
+bool ConnectProbe::Programs::forget_old_failures() const {
   timespec clock{};
   clock_gettime(CLOCK_MONOTONIC, &clock);
   const auto now_ns =
@@ -434,18 +432,26 @@ void ConnectProbe::Programs::forget_retries() const {
   const int map = object_.map("retry_credits");
   std::vector<tw_retry_key> old;
   tw_retry_key key{};
-  bool is_open = false;
+  bool has_young = false;
   for (const tw_retry_key* last = nullptr; bpf_map_get_next_key(map, last, &key) == 0; last = &key) {
     tw_retry_credit credit{};
     if (bpf_map_lookup_elem(map, &key, &credit) != 0) continue;
     if (credit.last_failure_ns + kRetryWithinNs < now_ns) {
       old.push_back(key);
     } else {
-      is_open = true;
+      has_young = true;
     }
   }
   for (const tw_retry_key& entry : old) bpf_map_delete_elem(map, &entry);
-  if (is_open) *object_.open_credits = 1;
+  return has_young;
+}
+
+/// Without any failure that can be answered, the programs need not look for one. Looked for once more afterwards: one
+/// that came meanwhile found the flag still set.
+void ConnectProbe::Programs::forget_retries() const {
+  if (*object_.open_credits == 0 || forget_old_failures()) return;
+  *object_.open_credits = 0;
+  if (forget_old_failures()) *object_.open_credits = 1;
 }
 
 void ConnectProbe::Programs::retire_idle(const Entries& entries, base::Instant now) {
