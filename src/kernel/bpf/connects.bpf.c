@@ -281,44 +281,6 @@ static __always_inline void forget_entered(void) {
   bpf_map_delete_elem(&entered, &thread);
 }
 
-/* The same socket connects anew, and the end of its last attempt was missed. */
-static __always_inline void conclude_missed(__u64 socket) {
-  struct attempt* left = bpf_map_lookup_elem(&in_flight, &socket);
-  struct tw_connect_totals* totals = left ? totals_of(&left->key) : 0;
-  if (!totals) return;
-  add(&totals->inferred, 1);
-  if (left->is_port_probe) add(&totals->attempts, 1);
-  add(&totals->ended[TW_CAUSE_OTHER], 1);
-}
-
-/* CLOSE → SYN_SENT, in the context of the process. */
-static __always_inline void on_attempt(const struct sock* sk) {
-  const __u64 socket = (__u64)sk;
-  struct tw_connect_totals* totals;
-  struct attempt attempt;
-  __builtin_memset(&attempt, 0, sizeof attempt);
-  attempt.began_ns = bpf_ktime_get_ns();
-  fill_key(&attempt.key, sk);
-  attempt.pid = bpf_get_current_pid_tgid() >> 32;
-  attempt.port_before = BPF_CORE_READ((const struct inet_sock*)sk, inet_sport);
-  attempt.is_port_probe = has_one_port_range(sk);
-  bpf_get_current_comm(attempt.comm, sizeof attempt.comm);
-  forget_entered();
-  totals = totals_of(&attempt.key);
-  if (!totals) return;
-  add(&totals->syn_sent, 1);
-  if (!attempt.is_port_probe) {
-    add(&totals->attempts, 1);
-    if (is_retry(&attempt)) {
-      add(&totals->retries, 1);
-      emit(&attempt, TW_EVENT_RETRY, 0, attempt.began_ns, 0);
-    }
-  }
-  if (!bpf_map_update_elem(&in_flight, &socket, &attempt, BPF_NOEXIST)) return;
-  conclude_missed(socket);
-  if (bpf_map_update_elem(&in_flight, &socket, &attempt, BPF_ANY)) count_lost(TW_LOST_IN_FLIGHT);
-}
-
 static __always_inline __u32 cause_of_errno(int error) {
   switch (error) {
     case kRefused:
@@ -344,6 +306,58 @@ static __always_inline __u32 cause_of_errno(int error) {
     default:
       return TW_CAUSE_OTHER;
   }
+}
+
+/* Also after a reset or disconnect, which leaves of a handshake the time of its last ACK alone. */
+static __always_inline bool was_established(const struct tcp_sock* tcp) {
+  return READ(tcp, srtt_us) != 0 || READ(tcp, lsndtime) != 0;
+}
+
+/* What an attempt came to whose events were all missed, because softirqs interrupted these very programs. A failure has
+ * a second event (on_error_report), and what a process does itself is not missed. */
+static __always_inline void infer_outcome(const struct sock* sk, const struct attempt* attempt) {
+  const struct tcp_sock* tcp = TCP_SOCK(sk);
+  struct tw_connect_totals* totals = totals_of(&attempt->key);
+  if (!tcp || !totals) return;
+  add(&totals->inferred, 1);
+  if (attempt->is_port_probe) add(&totals->attempts, 1);
+  if (was_established(tcp)) {
+    add(&totals->established, 1);
+  } else {
+    const int error = READ(sk, sk_err);
+    const __u32 cause = error ? cause_of_errno(error) : TW_CAUSE_OTHER;
+    if (cause < TW_CONNECT_CAUSES) add(&totals->ended[cause], 1);
+  }
+}
+
+/* CLOSE → SYN_SENT, in the context of the process. */
+static __always_inline void on_attempt(const struct sock* sk) {
+  const __u64 socket = (__u64)sk;
+  struct tw_connect_totals* totals;
+  struct attempt attempt;
+  struct attempt* left; /* of the same socket: its end was missed */
+  __builtin_memset(&attempt, 0, sizeof attempt);
+  attempt.began_ns = bpf_ktime_get_ns();
+  fill_key(&attempt.key, sk);
+  attempt.pid = bpf_get_current_pid_tgid() >> 32;
+  attempt.port_before = BPF_CORE_READ((const struct inet_sock*)sk, inet_sport);
+  attempt.is_port_probe = has_one_port_range(sk);
+  bpf_get_current_comm(attempt.comm, sizeof attempt.comm);
+  forget_entered();
+  totals = totals_of(&attempt.key);
+  if (!totals) return;
+  add(&totals->syn_sent, 1);
+  if (!attempt.is_port_probe) {
+    add(&totals->attempts, 1);
+    if (is_retry(&attempt)) {
+      add(&totals->retries, 1);
+      emit(&attempt, TW_EVENT_RETRY, 0, attempt.began_ns, 0);
+    }
+  }
+  if (!bpf_map_update_elem(&in_flight, &socket, &attempt, BPF_NOEXIST)) return;
+  left = bpf_map_lookup_elem(&in_flight, &socket);
+  if (left) infer_outcome(sk, left);
+  if (bpf_map_update_elem(&in_flight, &socket, &attempt, BPF_ANY)) count_lost(TW_LOST_IN_FLIGHT);
 }
 
 /* Why SYN_SENT ended in CLOSE. The kernel says it in sk_err, except for what connect() itself returned and for an
@@ -448,28 +462,13 @@ int BPF_PROG(on_state, const struct sock* sk, int from, int to) {
   return 0;
 }
 
-/* An attempt that is still in flight when its socket goes: its outcome was missed, because a softirq interrupted this
- * very program. What is left of the socket tells what it was. */
+/* An attempt that is still in flight when its socket goes. */
 HOOK("tcp_destroy_sock")
 int BPF_PROG(on_destroy, struct sock* sk) {
   const __u64 socket = (__u64)sk;
   struct attempt* attempt = bpf_map_lookup_elem(&in_flight, &socket);
-  struct tw_connect_totals* totals;
-  const struct tcp_sock* tcp;
   if (!attempt) return 0;
-  tcp = TCP_SOCK(sk);
-  totals = totals_of(&attempt->key);
-  if (tcp && totals) {
-    add(&totals->inferred, 1);
-    if (attempt->is_port_probe) add(&totals->attempts, 1);
-    if (READ(tcp, srtt_us) != 0) {
-      add(&totals->established, 1);
-    } else {
-      const int error = READ(sk, sk_err);
-      const __u32 cause = error ? cause_of_errno(error) : TW_CAUSE_OTHER;
-      if (cause < TW_CONNECT_CAUSES) add(&totals->ended[cause], 1);
-    }
-  }
+  infer_outcome(sk, attempt);
   bpf_map_delete_elem(&in_flight, &socket);
   return 0;
 }
@@ -487,14 +486,25 @@ int BPF_PROG(on_retransmit, const struct sock* sk) {
   return 0;
 }
 
-/* An ICMP error that found the socket in use by its process is only noted there, and gone when it is asked for. */
+/* An ICMP error that found the socket in use by its process is only noted there, and gone when it is asked for. One
+ * that ended the attempt comes here too, after its change of state: that is found done already, unless it was missed.
+ */
 HOOK("inet_sk_error_report")
 int BPF_PROG(on_error_report, const struct sock* sk) {
   const __u64 socket = (__u64)sk;
+  const int state = READ(sk, __sk_common.skc_state);
+  const struct tcp_sock* tcp;
   struct attempt* attempt;
-  if (READ(sk, __sk_common.skc_state) != kSynSent) return 0;
+  if (state != kSynSent && state != kClose) return 0;
   attempt = bpf_map_lookup_elem(&in_flight, &socket);
-  if (attempt) attempt->soft_error = READ(sk, sk_err_soft);
+  if (!attempt) return 0;
+  if (state == kSynSent) {
+    attempt->soft_error = READ(sk, sk_err_soft);
+    return 0;
+  }
+  tcp = TCP_SOCK(sk);
+  if (tcp && was_established(tcp)) return 0; /* on_destroy's */
+  on_outcome(sk, kClose);
   return 0;
 }
 

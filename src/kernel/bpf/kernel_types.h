@@ -89,6 +89,7 @@ struct tcp_sock {
   __u32 segs_out;
   __u32 total_retrans;
   __u32 srtt_us;
+  __u32 lsndtime;
   __u64 tcp_wstamp_ns;
 };
 

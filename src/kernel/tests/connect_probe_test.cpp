@@ -5,10 +5,14 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <fcntl.h>
+#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <string>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -36,6 +40,7 @@ base::Instant now() { return base::Instant(std::chrono::steady_clock::now()); }
 class ConnectProbeTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    elsewhere_ = base::FileDescriptor(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     auto network = PrivateNetwork::create();
     if (!network) GTEST_SKIP() << network.error().message();
     network_.emplace(std::move(*network));
@@ -53,6 +58,37 @@ class ConnectProbeTest : public ::testing::Test {
     return found == nullptr ? ConnectTotals{} : *found;
   }
   ConnectTotals totals() { return totals(kLoopback, kLoopback, kPort); }
+
+  /// Runs `work` while the probe looks at another namespace: what happens meanwhile is missed.
+  void unseen(const std::function<void()>& work) {
+    const auto elsewhere = NetworkNamespace::open("/proc/self/fd/" + std::to_string(elsewhere_.get()));
+    const auto self = NetworkNamespace::open("self");
+    ASSERT_TRUE(elsewhere && self);
+    ASSERT_TRUE(probe_->watch(*elsewhere));
+    work();
+    ASSERT_TRUE(probe_->watch(*self));
+  }
+
+  /// A socket in SYN_SENT, because the listener's accept queue is full.
+  struct Waiting {
+    base::FileDescriptor listener;
+    base::FileDescriptor first;
+    base::FileDescriptor socket;
+  };
+  static Waiting connect_to_a_full_listener() {
+    auto listener = listen_on(kLoopback, kPort, 0);
+    auto first = connect_to(kLoopback, kPort);
+    testing::ConnectOptions waiting;
+    waiting.is_non_blocking = true;
+    auto socket = connect_to(kLoopback, kPort, waiting);
+    EXPECT_TRUE(listener && first && socket);
+    return {std::move(*listener), std::move(*first), std::move(*socket)};
+  }
+
+  static void wait_for_end(const base::FileDescriptor& socket) {
+    pollfd ended{socket.get(), POLLOUT, 0};
+    EXPECT_EQ(::poll(&ended, 1, 20'000), 1);
+  }
 
   static ConnectTotals counted(std::uint64_t attempts, std::uint64_t established) {
     ConnectTotals expected;
@@ -74,6 +110,7 @@ class ConnectProbeTest : public ::testing::Test {
     return events;
   }
 
+  base::FileDescriptor elsewhere_;  ///< the namespace that the test came from
   std::optional<PrivateNetwork> network_;
   SourceTable table_;
   std::optional<ConnectProbe> probe_;
@@ -228,6 +265,30 @@ TEST_F(ConnectProbeTest, other_namespaces_do_not_count) {
     for (int i = 0; i < 3; ++i) EXPECT_FALSE(connect_to(kLoopback, kPort));
   }
   EXPECT_EQ(counts_of(totals()), counted(0, 0));
+}
+
+TEST_F(ConnectProbeTest, an_established_connection_whose_event_was_missed_is_told_from_its_end) {
+  Waiting waiting = connect_to_a_full_listener();
+  unseen([&] {
+    EXPECT_TRUE(testing::accept_from(waiting.listener));
+    wait_for_end(waiting.socket);  // its next SYN comes after a second
+  });
+  close_by_reset(std::move(waiting.socket));
+  ConnectTotals expected = counted(2, 2);
+  expected.inferred = 1;
+  expected.syn_retransmits = 1;
+  EXPECT_EQ(counts_of(totals()), expected);
+}
+
+TEST_F(ConnectProbeTest, a_failure_whose_event_was_missed_is_told_from_its_error) {
+  const Waiting waiting = connect_to_a_full_listener();
+  const int patience_ms = 1'500;
+  ASSERT_EQ(setsockopt(waiting.socket.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms), 0);
+  unseen([&] { wait_for_end(waiting.socket); });
+  ConnectTotals expected = counted(2, 1);
+  ended(expected, ConnectCause::kTimeout) = 1;
+  expected.syn_retransmits = 1;
+  EXPECT_EQ(counts_of(totals()), expected);
 }
 
 TEST_F(ConnectProbeTest, the_table_names_each_source_and_what_it_lacks) {
