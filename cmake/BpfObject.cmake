@@ -48,6 +48,7 @@ endfunction()
 function(tidewaiter_use_bpf target)
   get_property(skeletons GLOBAL PROPERTY TIDEWAITER_BPF_SKELETONS)
   target_sources(${target} PRIVATE ${skeletons})
+  add_custom_target(bpf_skeletons DEPENDS ${skeletons})  # for whoever reads the sources without building them
   target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_BINARY_DIR})
   target_compile_definitions(${target} PRIVATE TIDEWAITER_BPF)
   target_link_libraries(${target} PUBLIC PkgConfig::LIBBPF)

@@ -140,7 +140,7 @@ base::Result<void> read_row(std::span<const std::byte> payload, telemetry::RowSi
     if (type == INET_DIAG_SKMEMINFO) row.drops = field_at(attribute, kDropsOffset);
     if (type == INET_DIAG_INFO) row.last_data_sent_ms = field_at(attribute, kLastDataSentOffset);
   });
-  if (!read) return read;
+  if (!read) return tl::unexpected(read.error());
   ++chunk.rows;
   sink.on_row(row);
   return {};
@@ -172,7 +172,7 @@ base::Result<void> read_destroyed(std::span<const std::byte> payload, DestroyedS
     socket.last_data_received_ms = field_at(info, kLastDataReceivedOffset);
     socket.last_ack_received_ms = field_at(info, kLastAckReceivedOffset);
   });
-  if (!read) return read;
+  if (!read) return tl::unexpected(read.error());
   ++chunk.sockets;
   sink.on_destroyed(socket);
   return {};
