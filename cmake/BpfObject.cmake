@@ -36,7 +36,9 @@ function(tidewaiter_bpf_object name)
     COMMAND ${BPF_CLANG} -std=gnu11 -O2 -g -target bpf -Wall -Wextra -Werror -Wno-unused-parameter
             -Wno-address-of-packed-member ${BPF_DEFINITIONS} -I${CMAKE_SOURCE_DIR}/src
             -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -c ${BPF_SOURCE} -o ${object}
-    COMMAND ${BPFTOOL} gen skeleton ${object} name ${name}_bpf > ${skeleton}.new
+    COMMAND ${CMAKE_COMMAND} -E echo "// NOLINTBEGIN: generated" > ${skeleton}.new
+    COMMAND ${BPFTOOL} gen skeleton ${object} name ${name}_bpf >> ${skeleton}.new
+    COMMAND ${CMAKE_COMMAND} -E echo "// NOLINTEND" >> ${skeleton}.new
     COMMAND ${CMAKE_COMMAND} -E rename ${skeleton}.new ${skeleton}
     DEPENDS ${BPF_SOURCE} ${BPF_HEADERS}
     COMMENT "BPF ${name}"
