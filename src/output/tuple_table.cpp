@@ -118,6 +118,7 @@ std::vector<const Document*> tuples_in_order(const Document& status, TupleOrder 
   std::stable_sort(ranked.begin(), ranked.end(),
                    [](const auto& left, const auto& right) { return left.first > right.first; });
   std::vector<const Document*> result;
+  result.reserve(ranked.size());
   for (const auto& [place, tuple] : ranked) result.push_back(tuple);
   return result;
 }
