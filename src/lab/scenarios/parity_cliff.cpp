@@ -20,7 +20,6 @@ namespace {
 constexpr std::uint16_t kLowestPort = 20'000;
 constexpr std::uint32_t kPorts = 20'000;  // 10,000 even ones: 0.7 ms to look at all of them
 constexpr double kShare = 0.75;           // of the rate that lasts: 250 connects/s
-constexpr double kPeriod_s = 60;          // TIME_WAIT
 constexpr base::Nanoseconds kDuration = base::Seconds(154);
 constexpr double kRatio = 10;  // of the port search, at the cliff and away from it
 
