@@ -17,10 +17,10 @@ telemetry::TupleSample full_tuple(const telemetry::PortPlan& plan) {
   telemetry::TupleSample sample;
   sample.tuple = {telemetry::Address::v4(0x0a000001), telemetry::Address::v4(0x0a000002), 9000};
   for (std::uint32_t port = plan.settings().lo; port <= plan.settings().hi; ++port) {
-    sample.ports.push_back(
+    sample.ports.edit().push_back(
         {port, remaining(random), static_cast<std::uint16_t>(port), telemetry::PortHolder::kTimeWait, false});
   }
-  std::shuffle(sample.ports.begin(), sample.ports.end(), random);
+  std::shuffle(sample.ports.edit().begin(), sample.ports.edit().end(), random);
   return sample;
 }
 

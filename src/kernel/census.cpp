@@ -20,6 +20,7 @@ constexpr StateMask kConnections(TcpState::kEstablished, TcpState::kSynSent, Tcp
 constexpr StateMask kConnectionsAndBound = kConnections | StateMask(TcpState::kBoundInactive);
 
 constexpr base::Nanoseconds kRememberListener = base::Seconds(125);
+constexpr unsigned kUsualHz = 250;
 constexpr KernelVersion kListsBoundIdle{6, 8, 0};
 constexpr const char* kBoundIdleField = "range.locked.bound";
 
@@ -84,7 +85,35 @@ std::vector<base::Setting> settings_of(LookOptions& options) {
        "Sockets of a namespace up to which a look walks everything. Beyond it, connections of listening ports outside "
        "the range are left out in the kernel, half-open counts are taken only while an accept queue waits, and bound "
        "idle sockets are not looked for.",
-       base::Setting::Whole{&options.full_up_to_sockets, 0, 10'000'000}}};
+       base::Setting::Whole{&options.full_up_to_sockets, 0, 10'000'000}},
+      {"look.events", "",
+       "Beyond that size, whether socket events keep the census up to date between dumps, where BPF allows it.",
+       base::Setting::choice(options.events, {"automatic", "off"})},
+      {"look.reconcile_every", "", "How often a dump puts right what events keep.",
+       base::Setting::Duration{&options.reconcile_every, base::Seconds(1), base::Seconds(600)}}};
+}
+
+Census::Census(NetworkNamespace network_namespace, LookOptions options, std::optional<SocketChanges> changes)
+    : namespace_(std::move(network_namespace)), options_(options) {
+  if (!changes || options.depth == LookDepth::kFull || options.events == EventUse::kOff) return;
+  events_.emplace(std::move(*changes), kernel_hz().value_or(kUsualHz), options.reconcile_every);
+}
+
+void Census::drain() {
+  if (events_) events_->drain();
+}
+
+std::optional<int> Census::descriptor() const { return events_ ? std::optional(events_->descriptor()) : std::nullopt; }
+
+std::optional<EventCensus::Totals> Census::event_totals() const {
+  return events_ ? std::optional(events_->totals()) : std::nullopt;
+}
+
+void Census::watch(NetworkNamespace network_namespace) {
+  namespace_ = std::move(network_namespace);
+  last_listening_.clear();
+  socket_.reset();
+  if (events_) events_->stop();
 }
 
 base::Result<telemetry::Sample> Census::look(base::Moment now) {
@@ -108,7 +137,10 @@ bool Census::is_full_look(const Counters& counters, telemetry::Sample& sample) c
   if (options_.depth == LookDepth::kFull) return true;
   const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
                        counters.get("TCP6.inuse").value_or(0);
-  if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= options_.full_up_to_sockets) return true;
+  const std::uint64_t up_to = events_ && events_->is_running()
+                                  ? options_.full_up_to_sockets / 5 * 4  // to and fro costs
+                                  : options_.full_up_to_sockets;
+  if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= up_to) return true;
   sample.absent.emplace(kBoundIdleField, fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
                                                      "a full look does",
                                                      options_.full_up_to_sockets));
@@ -166,6 +198,52 @@ telemetry::PortSet Census::former_listeners(const telemetry::PortSet& listening,
   return former;
 }
 
+base::Result<void> Census::dump_connections(bool is_full, const telemetry::PortSettings& ports,
+                                            telemetry::ListenerBuilder& listeners, telemetry::RowSink& sink,
+                                            telemetry::LookCost& cost) {
+  DiagRequest everything{is_full ? kConnectionsAndBound : kConnections, DiagExtension::kNone, {}, {}};
+  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), ports);
+  ++cost.passes;
+  return dump(everything, sink, cost);
+}
+
+/// Null: this look is a dump alone.
+EventCensus* Census::events_for(const EventCensus::Situation& situation, bool is_full, telemetry::Sample& sample) {
+  if (!events_) return nullptr;
+  if (is_full) {
+    events_->stop();
+    return nullptr;
+  }
+  if (auto begun = events_->begin(namespace_, situation); !begun) {
+    sample.absent.emplace("look.events", begun.error().message());
+    events_.reset();
+    return nullptr;
+  }
+  return &*events_;
+}
+
+/// Events are believed while no tuple is under pressure: there a port more or less decides nothing.
+base::Result<void> Census::look_by_events(EventCensus& events, const EventCensus::Situation& situation,
+                                          telemetry::ListenerBuilder& listeners, telemetry::Sample& sample) {
+  const telemetry::PortSettings& ports = situation.plan.settings();
+  const std::uint32_t listening = listeners.listening_sockets_in(ports);
+  const auto is_under_pressure = [&] {
+    return std::any_of(sample.tuples.begin(), sample.tuples.end(), [&](const telemetry::TupleSample& tuple) {
+      return (tuple.counts.live + tuple.counts.time_wait) * 2 > sample.plan.capacity();
+    });
+  };
+  if (events.is_current(situation)) {
+    events.fill(sample, listening);
+    if (!is_under_pressure()) return {};
+    sample.tuples.clear();
+  }
+  auto done = events.reconcile(situation, [&](telemetry::RowSink& sink) {
+    return dump_connections(false, ports, listeners, sink, sample.cost);
+  });
+  if (done) events.fill(sample, listening);
+  return done;
+}
+
 base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   telemetry::Sample sample;
   sample.at = now;
@@ -189,13 +267,18 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   listeners.remember(former_listeners(listeners.listener_ports(), now.steady));
   if (is_full) listeners.expect_half_open();
 
-  telemetry::CensusBuilder builder(*ports, listeners);
-  DiagRequest everything{is_full ? kConnectionsAndBound : kConnections, DiagExtension::kNone, {}, {}};
-  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), *ports);
-  ++sample.cost.passes;
-  if (auto done = dump(everything, builder, sample.cost); !done) return tl::unexpected(done.error());
-
-  builder.finish(sample);
+  const EventCensus::Situation situation{now.steady, telemetry::PortPlan(*ports, listeners.owned_ports()),
+                                         listeners.listener_ports(),
+                                         counters.values.get("TcpExt.TCPTimeWaitOverflow").value_or(0)};
+  if (EventCensus* const events = events_for(situation, is_full, sample)) {
+    if (auto done = look_by_events(*events, situation, listeners, sample); !done) return tl::unexpected(done.error());
+  } else {
+    telemetry::CensusBuilder builder(*ports, listeners);
+    if (auto done = dump_connections(is_full, *ports, listeners, builder, sample.cost); !done) {
+      return tl::unexpected(done.error());
+    }
+    builder.finish(sample);
+  }
   if (auto done = look_at_queues(is_full, listeners, sample); !done) return tl::unexpected(done.error());
   sample.listeners = listeners.finish();
   return sample;

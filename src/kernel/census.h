@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/settings.h"
 #include "kernel/diag_socket.h"
+#include "kernel/event_census.h"
 #include "kernel/network_namespace.h"
 #include "kernel/network_settings.h"
 #include "telemetry/census_builder.h"
@@ -24,6 +25,8 @@ enum class LookDepth : std::uint8_t {
   kFull,       ///< everything: half-open counts of every listener, and ports locked by bound idle sockets
 };
 
+enum class EventUse : std::uint8_t { kAutomatic, kOff };
+
 struct LookOptions {
   LookDepth depth = LookDepth::kAutomatic;
 
@@ -31,6 +34,11 @@ struct LookOptions {
   /// listeners' ports outside the range (at 100,000 sockets a quarter of the cost), and half-open counts are taken
   /// only while some accept queue is not empty.
   std::uint64_t full_up_to_sockets = 20'000;
+
+  /// Whether a census beyond that size is kept up to date by events, where they can be had.
+  EventUse events = EventUse::kAutomatic;
+
+  base::Nanoseconds reconcile_every = base::Seconds(30);  ///< how often a dump puts it right
 };
 
 /// The settings of a look, bound to `options`.
@@ -42,18 +50,38 @@ struct LookOptions {
 /// time.
 class Census {
  public:
-  explicit Census(NetworkNamespace network_namespace, LookOptions options = {})
-      : namespace_(std::move(network_namespace)), options_(options) {}
+  /// `changes`: events for large namespaces; without them every look is a dump.
+  explicit Census(NetworkNamespace network_namespace, LookOptions options = {},
+                  std::optional<SocketChanges> changes = std::nullopt);
 
   /// One look. Errors: kUnavailable when the name of the namespace has gone or the kernel does not answer,
   /// kNotPermitted when another namespace cannot be entered. After an error the next look starts afresh.
   [[nodiscard]] base::Result<telemetry::Sample> look(base::Moment now);
+
+  /// Takes in the events that wait; to be called when descriptor() is readable, at the latest by the next look.
+  void drain();
+
+  /// For the caller's epoll: readable when many events wait. Absent: there are none.
+  [[nodiscard]] std::optional<int> descriptor() const;
+
+  /// What the events came to so far. Absent: there are none.
+  [[nodiscard]] std::optional<EventCensus::Totals> event_totals() const;
+
+  /// Looks at another namespace from now on.
+  void watch(NetworkNamespace network_namespace);
 
   [[nodiscard]] const NetworkNamespace& network_namespace() const { return namespace_; }
 
  private:
   [[nodiscard]] base::Result<telemetry::Sample> look_inside(base::Moment now);
   [[nodiscard]] bool is_full_look(const Counters& counters, telemetry::Sample& sample) const;
+  [[nodiscard]] base::Result<void> dump_connections(bool is_full, const telemetry::PortSettings& ports,
+                                                    telemetry::ListenerBuilder& listeners, telemetry::RowSink& sink,
+                                                    telemetry::LookCost& cost);
+  [[nodiscard]] EventCensus* events_for(const EventCensus::Situation& situation, bool is_full,
+                                        telemetry::Sample& sample);
+  [[nodiscard]] base::Result<void> look_by_events(EventCensus& events, const EventCensus::Situation& situation,
+                                                  telemetry::ListenerBuilder& listeners, telemetry::Sample& sample);
   [[nodiscard]] base::Result<void> dump(const DiagRequest& request, telemetry::RowSink& sink,
                                         telemetry::LookCost& cost);
   [[nodiscard]] base::Result<void> look_at_queues(bool half_open_counted, telemetry::ListenerBuilder& listeners,
@@ -66,6 +94,7 @@ class Census {
   LookOptions options_;
   std::unordered_map<std::uint16_t, base::Instant> last_listening_;
   std::optional<DiagSocket> socket_;
+  std::optional<EventCensus> events_;
 };
 
 }  // namespace tidewaiter::kernel

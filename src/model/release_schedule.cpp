@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "telemetry/timer_wheel.h"
+
 namespace tidewaiter::model {
 namespace {
 
@@ -24,11 +26,7 @@ std::int64_t late_release_ms(const telemetry::PortUse& use, std::int64_t granule
 
 base::Nanoseconds time_wait_granule(unsigned hz) {
   assert(hz > 0);
-  // Level n of the wheel holds timers up to 63 · 8^n jiffies ahead and fires them on multiples of 8^n.
-  const std::uint64_t jiffies = std::uint64_t{60} * hz;
-  std::uint64_t granularity = 1;
-  while (jiffies >= 63 * granularity) granularity *= 8;
-  return base::Nanoseconds(static_cast<std::int64_t>(granularity * 1'000'000'000ULL / hz));
+  return base::Nanoseconds(static_cast<std::int64_t>(telemetry::TimerWheel::granularity(hz) * 1'000'000'000ULL / hz));
 }
 
 ReleaseSchedule::ReleaseSchedule(const telemetry::TupleSample& sample, const telemetry::PortPlan& plan,

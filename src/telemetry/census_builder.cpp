@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "telemetry/port_counts.h"
+
 namespace tidewaiter::telemetry {
 namespace {
 
@@ -21,36 +23,15 @@ void keep_one_per_port(std::vector<PortUse>& ports, PortSet& seen) {
   for (const PortUse& use : ports) seen.reset(use.port);
 }
 
-/// Counts the ports of a tuple; true when one of them came twice. `seen` is all clear on entry and on return.
-bool count_ports(const PortPlan& plan, const std::vector<PortUse>& ports, PortSet& seen, TupleCounts& counts) {
-  bool has_duplicate = false;
+/// True when a port comes twice. `seen` is all clear on entry and on return.
+bool has_duplicate(const std::vector<PortUse>& ports, PortSet& seen) {
+  bool found = false;
   for (const PortUse& use : ports) {
-    const std::uint32_t preferred = plan.is_preferred(use.port) ? 1 : 0;
-    const std::uint32_t mini = use.is_mini_socket() ? 1 : 0;
-    const std::uint32_t reusable = use.reusable ? 1 : 0;
-    counts.live += 1 - mini;
-    counts.live_preferred += preferred & (1 - mini);
-    counts.time_wait += mini;
-    counts.time_wait_preferred += preferred & mini;
-    counts.time_wait_reusable += reusable;
-    counts.time_wait_reusable_preferred += preferred & reusable;
-    if (use.holder == PortHolder::kTimeWait && !use.reusable) {
-      counts.next_release_ms = std::min(counts.next_release_ms.value_or(use.remaining_ms), use.remaining_ms);
-    }
-    has_duplicate |= seen.test(use.port);
+    found |= seen.test(use.port);
     seen.set(use.port);
   }
   for (const PortUse& use : ports) seen.reset(use.port);
-  return has_duplicate;
-}
-
-/// The counts that do not come from the list of ports.
-TupleCounts counts_of_rows(const TupleCounts& counts) {
-  TupleCounts kept;
-  kept.outside_range = counts.outside_range;
-  kept.syn_sent = counts.syn_sent;
-  kept.syn_retransmitted = counts.syn_retransmitted;
-  return kept;
+  return found;
 }
 
 /// Asked for by kBoundInactive, such sockets are listed with the state that they have: closed.
@@ -193,8 +174,9 @@ void CensusBuilder::on_row(const SocketRow& row) {
     use.holder = row.state == TcpState::kTimeWait ? PortHolder::kTimeWait : PortHolder::kFinWait2;
     use.reusable = use.holder == PortHolder::kTimeWait && plan_.is_reusable(row.local, row.remote, row.expires_ms);
   }
-  if (sample.ports.empty()) sample.ports.reserve(kUsualPorts);
-  sample.ports.push_back(use);
+  std::vector<PortUse>& held = sample.ports.edit();
+  if (held.empty()) held.reserve(kUsualPorts);
+  held.push_back(use);
 }
 
 void CensusBuilder::finish(Sample& sample) {
@@ -202,11 +184,10 @@ void CensusBuilder::finish(Sample& sample) {
   if (has_bound_idle) plan_ = PortPlan(plan_.settings(), listeners_.owned_ports());
   PortSet seen;
   for (TupleSample& tuple : tuples_) {
-    if (has_bound_idle) std::erase_if(tuple.ports, [&](const PortUse& use) { return !plan_.is_usable(use.port); });
-    if (!count_ports(plan_, tuple.ports, seen, tuple.counts)) continue;
-    keep_one_per_port(tuple.ports, seen);
-    tuple.counts = counts_of_rows(tuple.counts);
-    count_ports(plan_, tuple.ports, seen, tuple.counts);
+    std::vector<PortUse>& held = tuple.ports.edit();
+    if (has_bound_idle) std::erase_if(held, [&](const PortUse& use) { return !plan_.is_usable(use.port); });
+    if (has_duplicate(held, seen)) keep_one_per_port(held, seen);
+    add_ports(plan_, held, tuple.counts);
   }
   std::erase_if(tuples_,
                 [](const TupleSample& tuple) { return tuple.ports.empty() && tuple.counts.outside_range == 0; });

@@ -19,6 +19,8 @@ struct PortSettings {
   TimeWaitReuse reuse = TimeWaitReuse::kNever;
   std::uint32_t reuse_delay_ms = 1'000;  ///< tcp_tw_reuse_delay; one second before Linux 6.14
   bool timestamps = true;                ///< tcp_timestamps: without them nothing is reusable
+
+  friend bool operator==(const PortSettings&, const PortSettings&) = default;
 };
 
 /// TIME_WAIT lasts 60 s on Linux, fixed at compile time (TCP_TIMEWAIT_LEN).

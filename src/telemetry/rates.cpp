@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/rates.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "telemetry/pressure.h"
@@ -10,9 +11,20 @@ namespace {
 
 constexpr base::Nanoseconds kRise = base::Milliseconds(1'500);  // of connects above the slow rate: no single burst
 
+constexpr std::int64_t kTimerTolerance_ms = 100;  // a dump takes its time
+
+/// The same timer. The source of looks may have changed between them, and events give mini-sockets no cookie.
+bool is_same_timer(const PortUse& before, const PortUse& after, base::Nanoseconds elapsed) {
+  if (!before.is_mini_socket() || !after.is_mini_socket()) return false;
+  const auto elapsed_ms = std::chrono::floor<base::Milliseconds>(elapsed).count();
+  return after.remaining_ms <= std::max<std::int64_t>(0, before.remaining_ms - elapsed_ms) + kTimerTolerance_ms;
+}
+
 /// One port at both looks; either may be null, not both.
 void add_port(const PortUse* before, const PortUse* after, PortFlow& flow) {
-  if (before != nullptr && after != nullptr && before->cookie == after->cookie) return;  // the same socket
+  if (before != nullptr && after != nullptr) {
+    if (before->cookie == after->cookie || is_same_timer(*before, *after, flow.elapsed)) return;  // the same socket
+  }
   const bool was_live = before != nullptr && !before->is_mini_socket();
   if (was_live && after != nullptr && after->is_mini_socket()) {  // it closed; its TIME_WAIT has a cookie of its own
     ++flow.closed_to_time_wait;
@@ -61,6 +73,7 @@ PortFlow flow_between(const TupleSample& before, const TupleSample& after, base:
   PortFlow flow;
   flow.elapsed = elapsed;
   flow.live = after.counts.live;
+  if (before.ports.is_same_as(after.ports)) return flow;
   places.resize(PortSet::kPorts);
   std::uint32_t next = 0;
   for (const PortUse& use : before.ports) places[use.port] = ++next;  // 0: not there

@@ -9,6 +9,7 @@
 
 #include "base/instant.h"
 #include "telemetry/address.h"
+#include "telemetry/port_list.h"
 #include "telemetry/port_plan.h"
 #include "telemetry/wait_distribution.h"
 
@@ -21,24 +22,6 @@ struct Tuple {
   std::uint16_t destination_port = 0;
 
   friend auto operator<=>(const Tuple&, const Tuple&) = default;
-};
-
-/// What holds a local port for a tuple.
-enum class PortHolder : std::uint8_t {
-  kLive,      ///< a connection, or one being made or closed
-  kTimeWait,  ///< TIME_WAIT: free after `remaining_ms`, rounded up by the timer wheel
-  kFinWait2,  ///< FIN_WAIT2 mini-socket: the peer's FIN restarts its 60 s
-};
-
-/// One local port in use by a tuple.
-struct PortUse {
-  std::uint64_t cookie = 0;        ///< which socket holds it
-  std::uint32_t remaining_ms = 0;  ///< mini-sockets: until the timer is due; 0 also when overdue
-  std::uint16_t port = 0;
-  PortHolder holder = PortHolder::kLive;
-  bool reusable = false;  ///< a TIME_WAIT that connect() may take over now
-
-  [[nodiscard]] bool is_mini_socket() const { return holder != PortHolder::kLive; }
 };
 
 /// Sockets of one tuple at one look, as counts over usable ports. Source of every figure: docs/design/ports.md.
@@ -59,7 +42,7 @@ struct TupleCounts {
 struct TupleSample {
   Tuple tuple;
   TupleCounts counts;
-  std::vector<PortUse> ports;  ///< one entry per usable port in use, in no order
+  PortList ports;  ///< one entry per usable port in use, in no order
 };
 
 /// One listening address and port; the sockets of an SO_REUSEPORT group are summed.

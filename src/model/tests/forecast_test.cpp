@@ -26,7 +26,7 @@ double seconds(const std::optional<Nanoseconds>& time) { return std::chrono::dur
 TupleSample waiting(const std::vector<std::pair<std::uint16_t, std::uint32_t>>& ports) {
   TupleSample sample;
   for (const auto& [port, remaining_ms] : ports)
-    sample.ports.push_back({port, remaining_ms, port, PortHolder::kTimeWait, false});
+    sample.ports.edit().push_back({port, remaining_ms, port, PortHolder::kTimeWait, false});
   return sample;
 }
 
@@ -53,8 +53,8 @@ TEST(ReleaseSchedule, enters_each_release_at_its_late_bound) {
 
 TEST(ReleaseSchedule, holds_fin_wait_2_for_the_whole_horizon_and_counts_reusable_ports_as_free_already) {
   TupleSample sample = waiting({{40'000, 10}, {40'002, 10}});
-  sample.ports[0].holder = PortHolder::kFinWait2;
-  sample.ports[1].reusable = true;
+  sample.ports.edit()[0].holder = PortHolder::kFinWait2;
+  sample.ports.edit()[1].reusable = true;
   const ReleaseSchedule schedule(sample, default_plan(), kGranule);
   for (const auto& slot : schedule.slots()) EXPECT_EQ(slot.total(), 0);
 }
@@ -184,7 +184,7 @@ TEST(Outlook, has_no_forecast_without_demand) {
 TEST(Outlook, is_past_the_cliff_exactly_when_the_forecast_says_now) {
   TupleSample sample;
   for (std::uint32_t port = 32'768; port < 61'000; port += 2) {
-    sample.ports.push_back({port, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
+    sample.ports.edit().push_back({port, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
   }
   sample.counts.live = sample.counts.live_preferred = static_cast<std::uint32_t>(sample.ports.size());
   const Outlook outlook = outlook_of(sample, default_plan(), Demand{1, 0, 0}, {});

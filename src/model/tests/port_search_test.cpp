@@ -47,12 +47,12 @@ TEST(PortSearch, takes_one_probe_in_an_empty_range) {
 TEST(PortSearch, walks_the_whole_preferred_half_past_the_cliff) {
   TupleSample sample;
   for (std::uint32_t port = 32'768; port < 61'000; port += 2) {
-    sample.ports.push_back({1, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
+    sample.ports.edit().push_back({1, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
   }
   const PortPlan plan{PortSettings{}, {}};
   EXPECT_DOUBLE_EQ(expected_probes(sample, plan), 14'117.0);
   EXPECT_EQ(search_cost(14'117), base::Nanoseconds(945'839));
-  sample.ports[7].reusable = true;
+  sample.ports.edit()[7].reusable = true;
   EXPECT_LT(expected_probes(sample, plan), 14'116.0);
 }
 
@@ -62,7 +62,7 @@ TEST(PortSearch, goes_on_where_the_last_one_ended) {
   settings.hi = 40'009;
   TupleSample sample;
   for (const int port : {40'002, 40'004})
-    sample.ports.push_back({1, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
+    sample.ports.edit().push_back({1, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
   const PortPlan plan(settings, {});
   EXPECT_DOUBLE_EQ(expected_probes(sample, plan, 40'000), 3.0);
   EXPECT_DOUBLE_EQ(expected_probes(sample, plan, 40'006), 1.0);
@@ -80,7 +80,7 @@ TEST(PortSearch, equals_the_walk_from_every_start) {
     for (std::uint32_t port = settings.lo; port <= settings.hi; ++port) {
       const int roll = *rc::gen::inRange(0, 100);
       if (roll < density) {
-        sample.ports.push_back({port, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, roll % 9 == 0});
+        sample.ports.edit().push_back({port, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, roll % 9 == 0});
       } else if (roll > 97) {
         settings.reserved.set(port);
       } else if (roll > 95) {

@@ -34,7 +34,7 @@ telemetry::Sample look(std::uint32_t tuples, std::int64_t second = 0) {
     tuple.tuple = {kLoopback, kLoopback, static_cast<std::uint16_t>(9'000 + n)};
     for (std::uint32_t i = 0; i < n; ++i) {
       const auto port = static_cast<std::uint16_t>(40'020 + 2 * i);
-      tuple.ports.push_back({i + 1, 0, port, PortHolder::kLive, false});
+      tuple.ports.edit().push_back({i + 1, 0, port, PortHolder::kLive, false});
     }
     tuple.counts.live = tuple.counts.live_preferred = n;
     sample.tuples.push_back(tuple);
@@ -48,9 +48,9 @@ telemetry::Sample look(std::uint32_t tuples, std::int64_t second = 0) {
 telemetry::Sample exhausted(std::int64_t second) {
   telemetry::Sample sample = look(1, second);
   auto& tuple = sample.tuples[0];
-  tuple.ports.clear();
+  tuple.ports.edit().clear();
   for (std::uint16_t port = 40'000; port < 42'000; ++port) {
-    if (sample.plan.is_usable(port)) tuple.ports.push_back({port, 0, port, PortHolder::kLive, false});
+    if (sample.plan.is_usable(port)) tuple.ports.edit().push_back({port, 0, port, PortHolder::kLive, false});
   }
   tuple.counts.live = static_cast<std::uint32_t>(tuple.ports.size());
   tuple.counts.live_preferred = tuple.counts.live / 2;
@@ -75,10 +75,10 @@ TEST(CensusDocument, does_not_know_the_demand_of_a_tuple_that_never_had_a_free_p
 telemetry::Sample past_cliff() {
   telemetry::Sample sample = look(1);
   auto& tuple = sample.tuples[0];
-  tuple.ports.clear();
+  tuple.ports.edit().clear();
   for (std::uint32_t port = 40'000; port < 42'000; port += 2) {
     if (sample.plan.is_usable(static_cast<std::uint16_t>(port))) {
-      tuple.ports.push_back({port, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
+      tuple.ports.edit().push_back({port, 0, static_cast<std::uint16_t>(port), PortHolder::kLive, false});
     }
   }
   tuple.counts.live = tuple.counts.live_preferred = static_cast<std::uint32_t>(tuple.ports.size());
@@ -106,7 +106,7 @@ TEST(CensusView, knows_demand_after_a_second_look) {
   const auto first = look(1);
   auto second = look(1, 1);
   for (std::uint32_t i = 1; i < 101; ++i) {
-    second.tuples[0].ports.push_back(
+    second.tuples[0].ports.edit().push_back(
         {1'000 + i, 59'000, static_cast<std::uint16_t>(40'100 + i), PortHolder::kTimeWait, false});
   }
   telemetry::DemandTracker demand;
@@ -211,7 +211,7 @@ TEST(CensusDocument, never_makes_up_a_ratio_of_an_empty_range) {
   settings.lo = settings.hi = 40'000;
   settings.reserved.set(40'000);
   sample.plan = telemetry::PortPlan(settings, {});
-  sample.tuples[0].ports.clear();
+  sample.tuples[0].ports.edit().clear();
   sample.tuples[0].counts = {};
   const Document document = census_document(view_of(sample, nullptr, {}));
   EXPECT_TRUE(document["tuples"][0]["ppr"].is_null());

@@ -13,7 +13,7 @@ using base::Seconds;
 
 TupleSample with(std::vector<PortUse> ports) {
   TupleSample sample;
-  sample.ports = std::move(ports);
+  sample.ports = PortList(std::move(ports));
   return sample;
 }
 
@@ -190,7 +190,7 @@ TEST(DemandTracker, knows_that_a_tuple_that_appears_later_had_no_load_before) {
   first.at.steady = base::Instant(Seconds(0));
   tracker.observe(first, empty);
   TupleSample burst;
-  for (std::uint16_t port = 0; port < 1'000; ++port) burst.ports.push_back(live(port, port + 1U));
+  for (std::uint16_t port = 0; port < 1'000; ++port) burst.ports.edit().push_back(live(port, port + 1U));
   tracker.observe(empty, look_at(2, burst));
   EXPECT_LT(*tracker.find(burst.tuple)->offered.per_second(), 500.0);
   for (int second = 2; second < 8; ++second) tracker.observe(look_at(second, burst), look_at(second + 1, burst));
@@ -201,7 +201,7 @@ TEST(DemandTracker, does_not_take_an_outage_for_relief) {
   DemandTracker tracker;
   TupleSample half;
   for (std::uint32_t port = 32'768; port < 33'168; ++port)
-    half.ports.push_back(live(static_cast<std::uint16_t>(port), port));
+    half.ports.edit().push_back(live(static_cast<std::uint16_t>(port), port));
   tracker.observe(look_at(0, {}), look_at(1, half));
   const double before = *tracker.find(half.tuple)->offered.per_second();
   TupleSample full = half;
