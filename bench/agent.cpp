@@ -33,6 +33,7 @@ constexpr std::size_t kUsual = 50'000;
 constexpr base::Nanoseconds kWatched = base::Seconds(15);  // twice that has to fit into a TIME_WAIT's 60 s
 constexpr int kSharePairs = 2;
 constexpr base::Nanoseconds kQuickly = base::Seconds(4);
+constexpr base::Nanoseconds kSettling = base::Seconds(4);
 constexpr double kInPercent = 100;
 
 base::Moment clocks() { return {std::chrono::steady_clock::now(), std::chrono::system_clock::now()}; }
@@ -59,6 +60,18 @@ class Background {
     if (process_ > 0) static_cast<void>(end());
   }
 
+  /// CPU of its threads so far. Absent: it is not there.
+  [[nodiscard]] std::optional<base::Nanoseconds> cost() const {
+    std::int64_t sum = 0;
+    std::error_code error;
+    for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", process_), error)) {
+      std::ifstream file(task.path() / "schedstat");
+      std::int64_t nanoseconds = 0;
+      if (file >> nanoseconds) sum += nanoseconds;
+    }
+    return error ? std::nullopt : std::optional(base::Nanoseconds(sum));
+  }
+
   /// SIGTERM, and what it and its children cost over their lives.
   [[nodiscard]] base::Nanoseconds end() {
     kill(process_, SIGTERM);
@@ -82,6 +95,39 @@ class Background {
   }
 
  private:
+  pid_t process_ = -1;
+};
+
+/// A child that connects 100 times a second and resets each connection, so that the number of sockets stays.
+class Churn {
+ public:
+  Churn() {
+    const auto listener = kernel::testing::listen_on(kTo, kPort, 64);
+    if (!listener) return;
+    const pid_t parent = getpid();
+    process_ = fork();
+    if (process_ != 0) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (getppid() == parent) {
+      auto client = kernel::testing::connect_to(kTo, kPort);
+      const auto server = kernel::testing::accept_from(*listener);
+      if (!client || !server) _exit(1);
+      kernel::testing::close_by_reset(std::move(*client));
+      usleep(10'000);
+    }
+    _exit(0);
+  }
+  Churn(const Churn&) = delete;
+  Churn& operator=(const Churn&) = delete;
+  ~Churn() {
+    if (process_ <= 0) return;
+    kill(process_, SIGKILL);
+    waitpid(process_, nullptr, 0);
+  }
+
+ private:
+  static constexpr std::uint16_t kPort = 9001;
+  static constexpr telemetry::Address kTo = telemetry::Address::v4(0x7f000001);
   pid_t process_ = -1;
 };
 
@@ -130,6 +176,11 @@ class AgentCost final : public Question {
       measure_rows(*farm, report, "run at 100000: resident", [&] { return memory(); });
     } else {
       report.skip("run at 100000: resident", farm.error());
+    }
+    if (auto farm = SocketFarm::build(kMany)) {
+      measure_events(*farm, report);
+    } else {
+      report.skip("run at 100000 by events", farm.error());
     }
     if (auto farm = SocketFarm::build(kUsual)) {
       measure_shares(*farm, report);
@@ -189,6 +240,46 @@ class AgentCost final : public Question {
     row.bar = Bar{2, Bar::On::kOurs};
     row.note = "CPU over the whole life of each, start and end included; the kernel's walk is most of ours";
     report.add(row);
+  }
+
+  /// The agent where it has settled, with events beside without.
+  void measure_events(SocketFarm& farm, Report& report) const {
+    const char* const what = "run --interval 1s at 100000, 100 connects/s: share of a core; beside look.events = off";
+    std::vector<double> ours;
+    std::vector<double> reference;
+    const Scratch scratch;
+    const std::string without = scratch.path() + "/without.toml";
+    std::ofstream(without) << "[look]\nevents = \"off\"\n";
+    for (int pair = 0; pair < kSharePairs; ++pair) {
+      for (const bool is_ours : {true, false}) {
+        const auto measured = farm.measure([&]() -> base::Result<void> {
+          auto argv = agent_in(scratch);
+          if (!is_ours) argv.insert(argv.end(), {"--config", without});
+          const auto share = settled_share_of(argv, is_ours ? 2 * watched_ : watched_);
+          if (!share) return base::fail(base::ErrorCode::kUnavailable, "the agent did not run");
+          (is_ours ? ours : reference).push_back(*share);
+          return {};
+        });
+        if (!measured) return report.skip(what, measured.error());
+      }
+    }
+    Row row = row_of(what, "%", comparison_of(ours, reference));
+    row.bar = Bar{0.3, Bar::On::kOurs};
+    row.note = "CPU of all its threads from its fifth second on, over 30 s: as long as from one dump to the next";
+    report.add(row);
+  }
+
+  [[nodiscard]] static std::optional<double> settled_share_of(const std::vector<std::string>& argv,
+                                                              base::Nanoseconds watched) {
+    const Churn churn;
+    const Background program(argv);
+    sleep_for(kSettling);
+    const auto before = program.cost();
+    const base::Stopwatch stopwatch;
+    sleep_for(watched);
+    const auto after = program.cost();
+    if (!before || !after) return std::nullopt;
+    return kInPercent * in_milliseconds(*after - *before) / in_milliseconds(stopwatch.elapsed());
   }
 
   [[nodiscard]] double share_of(const std::vector<std::string>& argv) const {

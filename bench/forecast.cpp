@@ -41,7 +41,7 @@ class ForecastCost final : public Question {
         kInMilliseconds);
     Repeated sorting(
         [&] {
-          auto copy = sample.ports;
+          std::vector<telemetry::PortUse> copy(sample.ports.begin(), sample.ports.end());
           std::sort(copy.begin(), copy.end(), [](const telemetry::PortUse& left, const telemetry::PortUse& right) {
             return left.remaining_ms < right.remaining_ms;
           });

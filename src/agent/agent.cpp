@@ -68,6 +68,11 @@ base::Result<Observer::Sources> attach_sources(kernel::NetworkNamespace network_
     table.push_back({"socket_ends", 0, listener.has_value(), listener ? "" : listener.error().message()});
     if (listener) sources.socket_ends = std::move(*listener);
   }
+  if (configuration.connects.hooks != kernel::ConnectHooks::kOff) {
+    auto changes = kernel::SocketChanges::load();
+    table.push_back({"bpf_socket_changes", 1, changes.has_value(), changes ? "" : changes.error().message()});
+    if (changes) sources.socket_changes = std::move(*changes);
+  }
   malloc_trim(0);  // loading reads the kernel's types, which nobody needs any more
   sources.bypass.emplace(*inode, configuration.bypass);
   auto programs = ProgramEvents::listen(configuration.programs, directory.events_socket(), *inode);
@@ -319,6 +324,10 @@ class Running {
     window->observer.lost_events = recorder_.lost();
     if (window->look->connects)
       window->observer.lost_events.insert(window->look->connects->lost.begin(), window->look->connects->lost.end());
+    if (const auto& ledger = window->look->sample.ledger) {
+      window->observer.lost_events["socket_changes"] = ledger->lost;
+      window->observer.lost_events["census_drift"] = ledger->missing + ledger->phantoms;
+    }
     snapshots_.put(window);
     recorder_.take(window);
   }

@@ -10,7 +10,7 @@ namespace tidewaiter::agent {
 
 Observer::Observer(Sources sources, const Configuration& configuration, std::shared_ptr<const Setup> setup,
                    base::Instant start)
-    : census_(std::move(sources.network_namespace), configuration.look),
+    : census_(std::move(sources.network_namespace), configuration.look, std::move(sources.socket_changes)),
       probe_(std::move(sources.connects)),
       socket_ends_(std::move(sources.socket_ends)),
       bypass_(std::move(sources.bypass)),
@@ -67,7 +67,7 @@ base::Result<telemetry::Sample> Observer::look(base::Moment now) {
   if (!census_.network_namespace().is_still_there()) {
     // Deleted and made again under the same name: watch the one that has the name now.
     if (auto reopened = kernel::NetworkNamespace::open(census_.network_namespace().label()); reopened) {
-      census_ = kernel::Census(std::move(*reopened), configuration_.look);
+      census_.watch(std::move(*reopened));
       if (probe_) {
         if (auto watched = probe_->watch(census_.network_namespace()); !watched) return tl::unexpected(watched.error());
       }
@@ -126,6 +126,7 @@ void Observer::read_host(Look& fresh, base::Instant now) {
 
 std::vector<int> Observer::descriptors() const {
   std::vector<int> descriptors;
+  if (const auto descriptor = census_.descriptor()) descriptors.push_back(*descriptor);
   if (probe_) descriptors.push_back(probe_->descriptor());
   if (socket_ends_) descriptors.push_back(socket_ends_->descriptor().get());
   if (programs_) descriptors.push_back(programs_->descriptor());
@@ -133,6 +134,7 @@ std::vector<int> Observer::descriptors() const {
 }
 
 std::shared_ptr<Snapshot> Observer::on_events(base::Moment now) {
+  census_.drain();
   if (programs_) programs_->drain(now.steady);
   if (socket_ends_ && last_look_) {
     if (const auto drained = socket_ends_->drain(last_look_->sample.plan); !drained) {

@@ -32,6 +32,7 @@ class Observer {
     std::optional<kernel::DestroyListener> socket_ends = std::nullopt;
     std::optional<kernel::BypassWatch> bypass = std::nullopt;
     std::optional<ProgramEvents> programs = std::nullopt;
+    std::optional<kernel::SocketChanges> socket_changes = std::nullopt;
   };
 
   Observer(Sources sources, const Configuration& configuration, std::shared_ptr<const Setup> setup,

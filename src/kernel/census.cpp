@@ -105,10 +105,6 @@ void Census::drain() {
 
 std::optional<int> Census::descriptor() const { return events_ ? std::optional(events_->descriptor()) : std::nullopt; }
 
-std::optional<EventCensus::Totals> Census::event_totals() const {
-  return events_ ? std::optional(events_->totals()) : std::nullopt;
-}
-
 void Census::watch(NetworkNamespace network_namespace) {
   namespace_ = std::move(network_namespace);
   last_listening_.clear();
@@ -138,7 +134,7 @@ bool Census::is_full_look(const Counters& counters, telemetry::Sample& sample) c
   const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
                        counters.get("TCP6.inuse").value_or(0);
   const std::uint64_t up_to = events_ && events_->is_running()
-                                  ? options_.full_up_to_sockets / 5 * 4  // to and fro costs
+                                  ? options_.full_up_to_sockets * 4 / 5  // to and fro costs
                                   : options_.full_up_to_sockets;
   if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= up_to) return true;
   sample.absent.emplace(kBoundIdleField, fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
@@ -272,6 +268,7 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
                                          counters.values.get("TcpExt.TCPTimeWaitOverflow").value_or(0)};
   if (EventCensus* const events = events_for(situation, is_full, sample)) {
     if (auto done = look_by_events(*events, situation, listeners, sample); !done) return tl::unexpected(done.error());
+    sample.ledger = events->totals();
   } else {
     telemetry::CensusBuilder builder(*ports, listeners);
     if (auto done = dump_connections(is_full, *ports, listeners, builder, sample.cost); !done) {

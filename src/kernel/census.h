@@ -64,9 +64,6 @@ class Census {
   /// For the caller's epoll: readable when many events wait. Absent: there are none.
   [[nodiscard]] std::optional<int> descriptor() const;
 
-  /// What the events came to so far. Absent: there are none.
-  [[nodiscard]] std::optional<EventCensus::Totals> event_totals() const;
-
   /// Looks at another namespace from now on.
   void watch(NetworkNamespace network_namespace);
 

@@ -30,14 +30,6 @@ class EventCensus {
     [[nodiscard]] bool has_rules_of(const Situation& other) const;
   };
 
-  struct Totals {
-    std::uint64_t dumps = 0;
-    std::uint64_t changes = 0;  ///< events taken in
-    std::uint64_t lost = 0;     ///< events that were not told; each brings a dump
-    std::uint64_t missing = 0;  ///< sockets that dumps found and the ledger had not
-    std::uint64_t phantoms = 0;
-  };
-
   /// Feeds the rows of a dump of every socket but LISTEN ones.
   using Dump = std::function<base::Result<void>(telemetry::RowSink&)>;
 
@@ -65,7 +57,7 @@ class EventCensus {
 
   [[nodiscard]] bool is_running() const { return changes_.is_running(); }
   [[nodiscard]] int descriptor() const { return changes_.descriptor(); }
-  [[nodiscard]] const Totals& totals() const { return totals_; }
+  [[nodiscard]] const telemetry::LedgerTotals& totals() const { return totals_; }
 
  private:
   SocketChanges changes_;
@@ -74,7 +66,7 @@ class EventCensus {
   std::optional<Situation> known_;  ///< at the last dump
   bool is_new_ = true;              ///< no dump since the ledger was emptied
   std::uint64_t known_lost_ = 0;
-  Totals totals_;
+  telemetry::LedgerTotals totals_;
 };
 
 }  // namespace tidewaiter::kernel

@@ -58,6 +58,14 @@ Document cost_document(const telemetry::LookCost& cost) {
           {"interrupted", cost.interrupted}};
 }
 
+Document ledger_document(const telemetry::LedgerTotals& ledger) {
+  return {{"dumps", ledger.dumps},
+          {"changes", ledger.changes},
+          {"lost", ledger.lost},
+          {"missing", ledger.missing},
+          {"phantoms", ledger.phantoms}};
+}
+
 Document absent_document(const CensusView& view) {
   Document absent = Document::object();
   for (const auto& [field, reason] : view.sample->absent) absent[field] = reason;
@@ -151,6 +159,7 @@ Document census_document(const CensusView& view) {
           {"settings", numbers_document(sample.settings)},
           {"counters", numbers_document(sample.counters)},
           {"cost", cost_document(sample.cost)},
+          {"ledger", sample.ledger ? ledger_document(*sample.ledger) : Document()},
           {"absent", absent_document(view)}};
 }
 

@@ -68,6 +68,15 @@ struct LookCost {
   std::uint32_t interrupted = 0;  ///< dumps that had to start again: table changed too much, or the buffer overran
 };
 
+/// A census that events keep up to date: what they came to since it was first begun.
+struct LedgerTotals {
+  std::uint64_t dumps = 0;
+  std::uint64_t changes = 0;   ///< events taken in
+  std::uint64_t lost = 0;      ///< events that were not told; each brings a dump
+  std::uint64_t missing = 0;   ///< sockets that dumps found and the ledger had not
+  std::uint64_t phantoms = 0;  ///< sockets that the ledger had and dumps did not find
+};
+
 /// The kernel that was looked at.
 struct KernelIdentity {
   std::string release;         ///< version without the distributor's suffix: "6.18.44"
@@ -88,6 +97,7 @@ struct Sample {
   std::map<std::string, std::optional<std::int64_t>>
       counters;  ///< of the namespace, since it was made: "TcpExt.ListenDrops"
   LookCost cost;
+  std::optional<LedgerTotals> ledger;         ///< absent: a dump alone
   std::map<std::string, std::string> absent;  ///< what this look could not tell: field → reason
 };
 

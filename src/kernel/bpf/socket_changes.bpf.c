@@ -34,8 +34,11 @@ static __always_inline void map_v4(__u8* address, __be32 v4) {
 }
 
 static __always_inline void tell(struct sock* sk, __u8 kind) {
-  const __u16 port = bpf_ntohs(((const struct inet_sock*)bpf_skc_to_tcp_sock(sk))->inet_sport);
+  const struct inet_sock* const inet = (const struct inet_sock*)bpf_skc_to_tcp_sock(sk);
   struct tw_socket_change* change;
+  __u16 port;
+  if (!inet) return;
+  port = bpf_ntohs(inet->inet_sport);
   if (port == 0 || is_left_out(port)) return;
   change = bpf_ringbuf_reserve(&changes, sizeof *change, 0);
   if (!change) {
