@@ -95,15 +95,16 @@ base::Result<Population> count_here() {
 
 }  // namespace
 
-base::Result<SocketFarm> SocketFarm::build(std::size_t sockets) {
+base::Result<SocketFarm> SocketFarm::build(std::size_t sockets, Mix mix) {
   net::allow_many_descriptors();
-  SocketFarm farm(sockets);
+  SocketFarm farm(sockets, mix);
   if (auto filled = farm.fill(); !filled) return tl::unexpected(filled.error());
   return farm;
 }
 
 SocketFarm::SocketFarm(SocketFarm&& other) noexcept
     : sockets_(other.sockets_),
+      time_waits_(other.time_waits_),
       network_(std::move(other.network_)),
       listener_(std::move(other.listener_)),
       holders_(std::exchange(other.holders_, {})),
@@ -136,7 +137,7 @@ base::Result<void> SocketFarm::fill() {
   if (!listener) return tl::unexpected(listener.error());
   listener_ = std::move(*listener);
 
-  const std::size_t connections = sockets_ / 4;
+  const std::size_t connections = (sockets_ - time_waits_) / 2;
   for (std::size_t first = 0; first < connections; first += kConnectionsPerHolder) {
     const std::size_t share = std::min(kConnectionsPerHolder, connections - first);
     if (auto done = start_holder(listener_, first, share); !done) return done;
@@ -146,7 +147,7 @@ base::Result<void> SocketFarm::fill() {
 }
 
 base::Result<void> SocketFarm::leave_time_waits(const base::FileDescriptor& listener) const {
-  for (std::size_t i = 0; i < sockets_ / 2; ++i) {
+  for (std::size_t i = 0; i < time_waits_; ++i) {
     auto connection = connect_one(listener, i);
     if (!connection) return base::wrap(connection.error(), "leave TIME_WAITs");
     connection->client.reset();  // who closes first keeps the TIME_WAIT
@@ -206,14 +207,15 @@ base::Result<bool> SocketFarm::is_full() const {
   const auto is_near = [](std::size_t is, std::size_t should) {
     return is * 100 >= should * 99 && is * 100 <= should * 101;
   };
-  return is_near(population->all, sockets_) && is_near(population->time_wait, sockets_ / 2);
+  return is_near(population->all, sockets_) && is_near(population->time_wait, time_waits_);
 }
 
 base::Result<void> SocketFarm::measure(const std::function<base::Result<void>()>& work) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto before = is_full();
     if (!before) return tl::unexpected(before.error());
-    if (!*before || std::chrono::steady_clock::now() - filled_at_ > kFreshFor) {
+    const bool is_fresh = time_waits_ == 0 || std::chrono::steady_clock::now() - filled_at_ <= kFreshFor;
+    if (!*before || !is_fresh) {
       if (auto filled = fill(); !filled) return filled;
       const auto refilled = is_full();
       if (!refilled) return tl::unexpected(refilled.error());

@@ -23,8 +23,8 @@ struct Population {
   std::size_t time_wait = 0;
 };
 
-/// A network namespace full of TCP sockets, for as long as this lives: half of them in TIME_WAIT, half established
-/// (both ends of each connection counted), over 64 destinations 127.0.0.1 … 127.0.0.64, port 9000, in the default
+/// A network namespace full of TCP sockets, for as long as this lives: in TIME_WAIT or established (both ends of
+/// each connection counted), over 64 destinations 127.0.0.1 … 127.0.0.64, port 9000, in the default
 /// port range. The thread that made it is inside. Needs root.
 ///
 /// The established ones are held by child processes, which die with this one. TIME_WAITs live for 60 s: measure()
@@ -34,8 +34,14 @@ class SocketFarm {
   static constexpr std::size_t kDestinations = 64;
   static constexpr std::uint16_t kPort = 9000;
 
+  /// What the sockets are.
+  enum class Mix {
+    kHalfTimeWait,
+    kEstablished,  ///< all of them; these stay as long as the farm
+  };
+
   /// `sockets` > 0, rounded down to a multiple of 4. Errors: kNotPermitted (not root), or what the kernel refused.
-  [[nodiscard]] static base::Result<SocketFarm> build(std::size_t sockets);
+  [[nodiscard]] static base::Result<SocketFarm> build(std::size_t sockets, Mix mix = Mix::kHalfTimeWait);
 
   SocketFarm(SocketFarm&& other) noexcept;
   SocketFarm& operator=(SocketFarm&&) = delete;
@@ -49,7 +55,8 @@ class SocketFarm {
   [[nodiscard]] static base::Result<Population> count();
 
  private:
-  explicit SocketFarm(std::size_t sockets) : sockets_(sockets / 4 * 4) {}
+  SocketFarm(std::size_t sockets, Mix mix)
+      : sockets_(sockets / 4 * 4), time_waits_(mix == Mix::kEstablished ? 0 : sockets_ / 2) {}
 
   [[nodiscard]] base::Result<void> fill();
   void empty();
@@ -59,6 +66,7 @@ class SocketFarm {
   [[nodiscard]] base::Result<bool> is_full() const;
 
   std::size_t sockets_;
+  std::size_t time_waits_;
   std::optional<kernel::testing::PrivateNetwork> network_;
   base::FileDescriptor listener_;
   std::vector<pid_t> holders_;

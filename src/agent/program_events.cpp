@@ -65,8 +65,12 @@ telemetry::TuplePrograms* ProgramEvents::place_of(const telemetry::Tuple& tuple)
 
 void ProgramEvents::close(base::Instant now) {
   drain(now);
-  orders_.close(now, [this](const telemetry::Tuple& tuple, const telemetry::Histogram&) {
-    if (place_of(tuple) == nullptr) ++programs_.omitted;
+  orders_.close(now, [this](const telemetry::Tuple& tuple, const telemetry::Histogram& delays) {
+    if (telemetry::TuplePrograms* const place = place_of(tuple)) {
+      place->send_delays.add(delays);
+    } else {
+      ++programs_.omitted;
+    }
   });
   for (auto& [tuple, programs] : programs_.tuples) {
     const auto refused = refused_now_.find(tuple);
@@ -77,6 +81,7 @@ void ProgramEvents::close(base::Instant now) {
   refused_now_.clear();
   programs_.cadence = orders_.cadence(now);
   programs_.children = orders_.counters();
+  programs_.launch_errors = orders_.launch_errors();
   programs_.rings = collector_.rings();
   const board::EventRing::Counts& counts = collector_.counters().counts;
   programs_.events = counts.events;

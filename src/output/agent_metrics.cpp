@@ -8,6 +8,7 @@
 #include "output/census_metrics.h"
 #include "output/connect_metrics.h"
 #include "output/exposition.h"
+#include "output/program_metrics.h"
 
 namespace tidewaiter::output {
 namespace {
@@ -82,6 +83,7 @@ std::string agent_metrics(const AgentView& view, const AgentCounters& counters, 
   Exposition exposition;
   add_census(exposition, *view.census, series);
   add_connects(exposition, view, counters.durations, series);
+  add_programs(exposition, view, series);
   add_sources(exposition, view);
   add_decisions(exposition, view, series);
   const control::HostDecision& host = view.round->host;

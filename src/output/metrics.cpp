@@ -9,7 +9,7 @@ namespace {
 constexpr std::string_view kTupleLabels = "netns, src, dst, dport";
 constexpr std::string_view kListenerLabels = "netns, addr, port";
 
-constexpr std::array<MetricDeclaration, 40> kMetrics{{
+constexpr std::array<MetricDeclaration, 44> kMetrics{{
     {"tidewaiter_port_pressure_ratio", MetricKind::kGauge, kTupleLabels,
      "Share of the tuple's ports that connect() cannot give: live connections and TIME_WAITs that are not reusable.",
      0},
@@ -69,6 +69,18 @@ constexpr std::array<MetricDeclaration, 40> kMetrics{{
      "Connects to a tuple that had a session in the last 60 s.", 1},
     {"tidewaiter_connect_port_probes_total", MetricKind::kCounter, kTupleLabels,
      "Connects with a port range of one whose port was taken: a connector's probes, neither attempts nor failures.", 1},
+    {"tidewaiter_decision_to_send_seconds", MetricKind::kHistogram, kTupleLabels,
+     "From an order's decision to its first byte, net of what a gate held back on purpose, as programs tell it; orders "
+     "that were never sent are not in it.",
+     1},
+    {"tidewaiter_retry_queue_depth", MetricKind::kGauge, kTupleLabels,
+     "Retries that programs have scheduled and neither fired nor cancelled.", 1},
+    {"tidewaiter_launch_error_seconds", MetricKind::kHistogram, "netns",
+     "How far orders were sent from the time that their schedule gave them, early or late.", 0},
+    {"tidewaiter_send_clumping_index", MetricKind::kGauge, "netns, width",
+     "How much sending bunched at that scale what the schedule had spread, -1 to 1, over the last 60 s; absent with "
+     "few.",
+     0},
     {"tidewaiter_source_active", MetricKind::kGauge, "source, tier",
      "1 for a source of numbers that is attached, 0 for one that is missing; the status says what it needs.", 0},
     {"tidewaiter_observer_duration_seconds", MetricKind::kGauge, "netns", "Wall time of the last look at the sockets.",

@@ -140,6 +140,8 @@ void OrderEvents::remember(base::Instant at, const OrderEvent& decision, const O
     ++counters_.forgotten_launches;
   }
   launches_.push_back({at, launch_of(decision, outcome)});
+  const Launch& launch = launches_.back().launch;
+  if (launch.sent) launch_errors_.add(std::chrono::abs(*launch.sent - launch.scheduled));
 }
 
 void OrderEvents::expire(base::Instant now) {

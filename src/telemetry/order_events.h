@@ -11,6 +11,7 @@
 #include "base/instant.h"
 #include "base/settings.h"
 #include "telemetry/cadence.h"
+#include "telemetry/power_counts.h"
 #include "telemetry/sample.h"
 #include "telemetry/send_delays.h"
 
@@ -96,6 +97,9 @@ class OrderEvents {
   [[nodiscard]] std::size_t children() const;
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
+  /// |sent − scheduled| of every child with a schedule, since the start.
+  [[nodiscard]] const PowerCounts& launch_errors() const { return launch_errors_; }
+
  private:
   struct Key {
     std::uint64_t producer;
@@ -128,6 +132,7 @@ class OrderEvents {
   std::deque<Settled> launches_;  ///< in the order in which they were settled
   SendDelays delays_;
   Counters counters_;
+  PowerCounts launch_errors_;
 };
 
 }  // namespace tidewaiter::telemetry

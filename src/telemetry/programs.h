@@ -8,6 +8,7 @@
 #include "telemetry/cadence.h"
 #include "telemetry/features.h"
 #include "telemetry/order_events.h"
+#include "telemetry/power_counts.h"
 #include "telemetry/sample.h"
 
 namespace tidewaiter::telemetry {
@@ -15,9 +16,10 @@ namespace tidewaiter::telemetry {
 /// What programs themselves told of a destination, by their event rings.
 struct TuplePrograms {
   std::optional<Percentile> send_delay;  ///< DSD95, net of the gate's delay; absent: nothing was sent lately
-  std::uint64_t refused = 0;             ///< connects and retries that an own budget did not let begin, since the start
-  std::uint32_t window_refused = 0;      ///< of these, in the last window
-  std::uint64_t retries_waiting = 0;     ///< scheduled, neither fired nor cancelled
+  PowerCounts send_delays;            ///< of children sent, decision to send net of the gate's delay, since the start
+  std::uint64_t refused = 0;          ///< connects and retries that an own budget did not let begin, since the start
+  std::uint32_t window_refused = 0;   ///< of these, in the last window
+  std::uint64_t retries_waiting = 0;  ///< scheduled, neither fired nor cancelled
 };
 
 /// What programs told of all their orders and connections, at the end of a window.
@@ -25,6 +27,7 @@ struct Programs {
   std::map<Tuple, TuplePrograms> tuples;
   Cadence cadence;  ///< of all children of the last 60 s
   OrderEvents::Counters children;
+  PowerCounts launch_errors;  ///< |sent − scheduled| of children with a schedule, since the start
   std::uint64_t refused = 0;  ///< by own budgets, over all tuples
 
   std::uint64_t rings = 0;      ///< now

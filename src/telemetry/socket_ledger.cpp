@@ -123,7 +123,7 @@ std::uint8_t SocketLedger::place_of(std::uint16_t port) const {
 
 SocketLedger::Held& SocketLedger::hold(std::uint32_t tuple, std::uint16_t port, std::uint64_t cookie,
                                        PortHolder holder) {
-  if ((sockets_ + 1) * 2 > slots_.size()) grow();
+  if ((sockets_ + 1) * 5 > slots_.size() * 4) grow();
   HeldTuple& entry = tuples_[tuple];
   slots_[slot_of(tuple, port)] = {tuple + 1, static_cast<std::uint32_t>(entry.held.size())};
   entry.held.push_back({cookie, 0, port, PortHolder::kLive, place_of(port)});

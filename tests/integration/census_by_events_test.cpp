@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The census that socket events keep up to date against a dump of the same sockets: equal, without another dump.
+#include <atomic>
 #include <chrono>
 #include <gtest/gtest.h>
 #include <map>
@@ -182,24 +183,27 @@ TEST_F(CensusByEvents, loses_nothing_of_churn_on_every_processor) {
   compare("begun");
   constexpr int kThreads = 4;
   constexpr int kConnections = 1'500;
+  std::atomic<int> running = kThreads;
   std::vector<std::thread> threads;
   for (int thread = 0; thread < kThreads; ++thread) {
-    threads.emplace_back([thread] {
+    threads.emplace_back([thread, &running] {
       const Address to = Address::v4(0x7f000010U + static_cast<std::uint32_t>(thread));
       const auto own = listen_on(to, 9000, 64);
       for (int i = 0; i < kConnections; ++i) {
         auto client = connect_to(to, 9000);
         auto server = accept_from(*own);
-        ASSERT_TRUE(client && server);
+        EXPECT_TRUE(client && server);
+        if (!client || !server) break;
         if (i % 3 == 0) std::swap(client, server);  // who closes first
         client->reset();
         server->reset();
       }
+      --running;
     });
   }
+  while (running > 0) by_events_->drain();
   for (std::thread& thread : threads) thread.join();
   // The threads' listeners have come and gone within one look, on a port that listens all the time.
-  by_events_->drain();
   compare("churned");
   const auto before = totals().dumps;
   static_cast<void>(events(base::Seconds(31)));
@@ -213,7 +217,7 @@ TEST_F(CensusByEvents, dumps_again_when_the_ring_has_overrun) {
   const auto listener = listen_on(kLoopback, 9000, 512);
   compare("begun");
   ASSERT_EQ(totals().dumps, 1U);
-  constexpr int kMoreThanTheRingHolds = 9'000;  // two changes each, 72 bytes a change, 1 MB
+  constexpr int kMoreThanTheRingHolds = 3'000;  // two changes each, 72 bytes a change, 256 KB
   for (int i = 0; i < kMoreThanTheRingHolds; ++i) {
     auto client = connect_to(kLoopback, 9000);
     auto server = accept_from(*listener);

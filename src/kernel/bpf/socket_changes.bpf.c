@@ -11,7 +11,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define WAKE_AT_BYTES (1 << 18)
+#define WAKE_AT_BYTES (1 << 16)
 
 /* Settings that the reader writes. */
 volatile __u32 watched_netns = 0; /* inode of the namespace; 0 = none */
@@ -22,7 +22,7 @@ __u64 clock_ns = 0, clock_jiffies = 0; /* the two clocks at one moment, when rea
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 1 << 20);
+  __uint(max_entries, 1 << 18); /* mapped twice by the reader: resident memory */
 } changes SEC(".maps");
 
 static __always_inline bool is_left_out(__u16 port) { return left_out[port / 64] >> (port % 64) & 1; }
