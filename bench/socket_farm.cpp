@@ -87,6 +87,7 @@ base::Result<Population> count_here() {
   if (!self) return tl::unexpected(self.error());
   kernel::LookOptions options;
   options.depth = kernel::LookDepth::kFull;
+  options.method = kernel::LookMethod::kSockDiag;  // lists every socket, the listener's too
   kernel::Census census(std::move(*self), options);
   const auto sample = census.look({std::chrono::steady_clock::now(), std::chrono::system_clock::now()});
   if (!sample) return tl::unexpected(sample.error());

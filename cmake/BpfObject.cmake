@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# tidewaiter_bpf_object(NAME SOURCE file HEADERS file… [DEFINITIONS name…])
+# tidewaiter_bpf_object(NAME SOURCE file HEADERS file… [DEFINITIONS name…] [LIGHT])
 #
 # Compiles one BPF program file with clang for the target "bpf" and turns it into a libbpf skeleton,
 # ${CMAKE_BINARY_DIR}/skeletons/NAME.skel.h, with the object inside. Types of the kernel come from src/kernel/bpf/kernel_types.h
 # (relocated at load time, CO-RE), so no BTF of any kernel is needed to build. Nothing that clang or bpftool say is hidden.
+# LIGHT: the skeleton is a program that loads the object from inside the kernel (Linux 5.17), in 3 to 5 ms instead of 80
+# and without reading the kernel's types here; for C only, and all programs or none.
 find_program(BPF_CLANG NAMES clang-14 clang-15 clang-16 clang-17 clang-18 clang)
 find_program(BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin)
 pkg_check_modules(LIBBPF IMPORTED_TARGET libbpf>=1.0)
@@ -25,19 +27,23 @@ if(TIDEWAITER_BPF AND TIDEWAITER_BPF_MISSING)
 endif()
 
 function(tidewaiter_bpf_object name)
-  cmake_parse_arguments(BPF "" "SOURCE" "HEADERS;DEFINITIONS" ${ARGN})
+  cmake_parse_arguments(BPF "LIGHT" "SOURCE" "HEADERS;DEFINITIONS" ${ARGN})
   set(folder ${CMAKE_BINARY_DIR}/skeletons)
   file(MAKE_DIRECTORY ${folder})
   set(object ${folder}/${name}.bpf.o)
   set(skeleton ${folder}/${name}.skel.h)
   list(TRANSFORM BPF_DEFINITIONS PREPEND -D)
+  set(kind "")
+  if(BPF_LIGHT)
+    set(kind --use-loader)
+  endif()
   add_custom_command(
     OUTPUT ${skeleton}
     COMMAND ${BPF_CLANG} -std=gnu11 -O2 -g -target bpf -Wall -Wextra -Werror -Wno-unused-parameter
             -Wno-address-of-packed-member ${BPF_DEFINITIONS} -I${CMAKE_SOURCE_DIR}/src
             -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -c ${BPF_SOURCE} -o ${object}
     COMMAND ${CMAKE_COMMAND} -E echo "// NOLINTBEGIN: generated" > ${skeleton}.new
-    COMMAND ${BPFTOOL} gen skeleton ${object} name ${name}_bpf >> ${skeleton}.new
+    COMMAND ${BPFTOOL} ${kind} gen skeleton ${object} name ${name}_bpf >> ${skeleton}.new
     COMMAND ${CMAKE_COMMAND} -E echo "// NOLINTEND" >> ${skeleton}.new
     COMMAND ${CMAKE_COMMAND} -E rename ${skeleton}.new ${skeleton}
     DEPENDS ${BPF_SOURCE} ${BPF_HEADERS}

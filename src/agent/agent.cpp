@@ -73,6 +73,7 @@ base::Result<Observer::Sources> attach_sources(kernel::NetworkNamespace network_
     table.push_back({"bpf_socket_changes", 1, changes.has_value(), changes ? "" : changes.error().message()});
     if (changes) sources.socket_changes = std::move(*changes);
   }
+  table.push_back(kernel::iterator_source(configuration.look));
   malloc_trim(0);  // loading reads the kernel's types, which nobody needs any more
   sources.bypass.emplace(*inode, configuration.bypass);
   auto programs = ProgramEvents::listen(configuration.programs, directory.events_socket(), *inode);

@@ -10,6 +10,7 @@
 namespace tidewaiter::kernel {
 namespace {
 
+using telemetry::LookSource;
 using telemetry::TcpState;
 
 constexpr StateMask kListening(TcpState::kListen);
@@ -46,6 +47,29 @@ class WaitingRows final : public telemetry::RowSink {
   telemetry::ListenerBuilder& listeners_;
 };
 
+/// Bound idle sockets, which the iterator does not show. Seeing some of them twice changes nothing.
+class BoundIdleRows final : public telemetry::RowSink {
+ public:
+  explicit BoundIdleRows(telemetry::CensusBuilder& builder) : builder_(builder) {}
+  void on_row(const telemetry::SocketRow& row) override { builder_.on_row(row); }
+  void on_restart() override {}
+
+ private:
+  telemetry::CensusBuilder& builder_;
+};
+
+/// About how many sockets the namespace has; TIME_WAITs are counted, half-open connections are not.
+std::uint64_t sockets_of(const Counters& counters) {
+  const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
+                       counters.get("TCP6.inuse").value_or(0);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0));
+}
+
+bool lists_bound_idle() {
+  const auto version = running_kernel();
+  return version && *version >= kListsBoundIdle;
+}
+
 /// Listeners' ports that no tuple can use, as far as a filter can name them.
 std::vector<std::uint16_t> ports_to_leave_out(const telemetry::PortSet& listening,
                                               const telemetry::PortSettings& settings) {
@@ -77,7 +101,26 @@ void describe(const NetworkSettings& settings, const NetworkCounters& counters, 
   }
 }
 
+/// Errors: what it would need.
+base::Result<SocketIterator> load_iterator(LookMethod method) {
+  if (method == LookMethod::kSockDiag) {
+    return base::fail(base::ErrorCode::kUnavailable, "look.method other than sock_diag");
+  }
+  const auto version = running_kernel();
+  if (method == LookMethod::kAutomatic && !(version && shows_each_once(*version))) {
+    return base::fail(base::ErrorCode::kUnavailable,
+                      "Linux 6.17 or later: before that a walk may show a socket twice, or none");
+  }
+  return SocketIterator::load();
+}
+
 }  // namespace
+
+SourceRow iterator_source(const LookOptions& options) {
+  const auto loaded = load_iterator(options.method);
+  // It tells what sock_diag tells: the tier is the same.
+  return {"bpf_iter", 0, loaded.has_value(), loaded ? "" : loaded.error().message()};
+}
 
 std::vector<base::Setting> settings_of(LookOptions& options) {
   return {
@@ -90,12 +133,19 @@ std::vector<base::Setting> settings_of(LookOptions& options) {
        "Beyond that size, whether socket events keep the census up to date between dumps, where BPF allows it.",
        base::Setting::choice(options.events, {"automatic", "off"})},
       {"look.reconcile_every", "", "How often a dump puts right what events keep.",
-       base::Setting::Duration{&options.reconcile_every, base::Seconds(1), base::Seconds(600)}}};
+       base::Setting::Duration{&options.reconcile_every, base::Seconds(1), base::Seconds(600)}},
+      {"look.method", "",
+       "What lists the connections where a look or a dump does: sock_diag, a BPF iterator (CAP_BPF, CAP_PERFMON; never "
+       "beside events), or automatically the iterator for large namespaces without events where it is permitted, shows "
+       "each socket exactly once (Linux 6.17) and has proven cheaper in "
+       "trials now and then.",
+       base::Setting::choice(options.method, {"automatic", "sock_diag", "iterator"})}};
 }
 
 Census::Census(NetworkNamespace network_namespace, LookOptions options, std::optional<SocketChanges> changes)
     : namespace_(std::move(network_namespace)), options_(options) {
   if (!changes || options.depth == LookDepth::kFull || options.events == EventUse::kOff) return;
+  if (options.method == LookMethod::kIterator) return;
   events_.emplace(std::move(*changes), kernel_hz().value_or(kUsualHz), options.reconcile_every);
 }
 
@@ -129,18 +179,101 @@ base::Result<telemetry::Sample> Census::look(base::Moment now) {
   return sample;
 }
 
-bool Census::is_full_look(const Counters& counters, telemetry::Sample& sample) const {
-  if (options_.depth == LookDepth::kFull) return true;
-  const auto sockets = counters.get("TCP.inuse").value_or(0) + counters.get("TCP.tw").value_or(0) +
-                       counters.get("TCP6.inuse").value_or(0);
+bool Census::is_full_look(std::uint64_t sockets, telemetry::Sample& sample) const {
   const std::uint64_t up_to = events_ && events_->is_running()
                                   ? options_.full_up_to_sockets * 4 / 5  // to and fro costs
                                   : options_.full_up_to_sockets;
-  if (static_cast<std::uint64_t>(std::max<std::int64_t>(sockets, 0)) <= up_to) return true;
+  if (options_.depth == LookDepth::kFull || sockets <= up_to) return true;
   sample.absent.emplace(kBoundIdleField, fmt::format("ports of bound idle sockets are not looked for above {} sockets; "
                                                      "a full look does",
                                                      options_.full_up_to_sockets));
   return false;
+}
+
+SocketIterator* Census::iterator() {
+  if (iterator_) return &*iterator_;
+  if (!iterator_needs_.empty()) return nullptr;
+  if (auto loaded = load_iterator(options_.method); loaded) {
+    iterator_.emplace(std::move(*loaded));
+  } else {
+    iterator_needs_ = loaded.error().message();
+  }
+  return iterator_ ? &*iterator_ : nullptr;
+}
+
+base::Result<LookSource> Census::source_of_look(std::uint64_t sockets) {
+  switch (options_.method) {
+    case LookMethod::kSockDiag:
+      break;
+    case LookMethod::kAutomatic:
+      // In a small namespace there is nothing to win, and beside events little.
+      if (events_ || sockets <= options_.full_up_to_sockets || choice_.next() == LookSource::kSockDiag) break;
+      if (iterator() != nullptr) return LookSource::kIterator;
+      break;
+    case LookMethod::kIterator:
+      if (iterator() != nullptr) return LookSource::kIterator;
+      return base::fail(base::ErrorCode::kUnavailable,
+                        fmt::format("the iterator over sockets needs {}", iterator_needs_),
+                        "look.method = \"sock_diag\"");
+  }
+  return LookSource::kSockDiag;
+}
+
+void Census::learn(base::Nanoseconds cpu, std::uint64_t sockets, telemetry::Sample& sample) {
+  walk_cpu_[sample.source] = cpu;
+  sample.cost.walk_cpu = walk_cpu_;
+  if (options_.method != LookMethod::kAutomatic || sockets <= options_.full_up_to_sockets) return;
+  if (sample.source == choice_.next()) choice_.observe(cpu, sockets);
+  if (!choice_.needs_iterator()) iterator_.reset();
+}
+
+base::Result<void> Census::walk(const telemetry::PortSettings& settings, bool is_full,
+                                telemetry::ListenerBuilder& listeners, telemetry::CensusBuilder& builder,
+                                telemetry::Sample& sample) {
+  listeners.expect_half_open();
+  const auto walked = iterator()->walk(settings, listeners.listener_ports(), builder);
+  if (!walked) return tl::unexpected(walked.error());
+  builder.add_left_out(walked->left_out_in_range, walked->left_out_in_range_mini);
+  sample.cost.sockets += walked->rows;
+  sample.cost.kernel += walked->kernel;
+  if (is_full && lists_bound_idle()) {
+    BoundIdleRows bound(builder);
+    const DiagRequest idle{StateMask(TcpState::kBoundInactive), DiagExtension::kNone, {}, {}};
+    if (auto done = dump(idle, bound, sample.cost); !done) return done;
+  }
+  builder.finish(sample);
+  return {};
+}
+
+base::Result<void> Census::dump_connections(const telemetry::PortSettings& settings, bool is_full,
+                                            const telemetry::ListenerBuilder& listeners, telemetry::RowSink& sink,
+                                            telemetry::LookCost& cost) {
+  DiagRequest everything{is_full ? kConnectionsAndBound : kConnections, DiagExtension::kNone, {}, {}};
+  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), settings);
+  ++cost.passes;
+  return dump(everything, sink, cost);
+}
+
+base::Result<void> Census::look_by_walk(const telemetry::PortSettings& settings, bool is_full,
+                                        telemetry::ListenerBuilder& listeners, telemetry::Sample& sample) {
+  telemetry::CensusBuilder builder(settings, listeners);
+  if (sample.source == LookSource::kIterator) {
+    ++sample.cost.passes;
+    if (auto done = walk(settings, is_full, listeners, builder, sample); !done) return done;
+    if (sample.cost.repeated == 0 || options_.method != LookMethod::kAutomatic) return {};
+    return base::fail(base::ErrorCode::kUnavailable, "a walk showed a socket twice");
+  }
+  if (is_full) listeners.expect_half_open();
+  if (auto done = dump_connections(settings, is_full, listeners, builder, sample.cost); !done) return done;
+  builder.finish(sample);
+  return look_at_queues(is_full, listeners, sample);
+}
+
+base::Result<telemetry::Sample> Census::without_iterator(const base::Error& error, base::Moment now) {
+  if (options_.method == LookMethod::kIterator) return tl::unexpected(error);
+  iterator_.reset();
+  iterator_needs_ = fmt::format("a restart: {}", error.message());
+  return look_inside(now);
 }
 
 base::Result<void> Census::dump(const DiagRequest& request, telemetry::RowSink& sink, telemetry::LookCost& cost) {
@@ -194,16 +327,6 @@ telemetry::PortSet Census::former_listeners(const telemetry::PortSet& listening,
   return former;
 }
 
-base::Result<void> Census::dump_connections(bool is_full, const telemetry::PortSettings& ports,
-                                            telemetry::ListenerBuilder& listeners, telemetry::RowSink& sink,
-                                            telemetry::LookCost& cost) {
-  DiagRequest everything{is_full ? kConnectionsAndBound : kConnections, DiagExtension::kNone, {}, {}};
-  if (!is_full) everything.except_ports = ports_to_leave_out(listeners.listener_ports(), ports);
-  ++cost.passes;
-  return dump(everything, sink, cost);
-}
-
-/// Null: this look is a dump alone.
 EventCensus* Census::events_for(const EventCensus::Situation& situation, bool is_full, telemetry::Sample& sample) {
   if (!events_) return nullptr;
   if (is_full) {
@@ -234,7 +357,7 @@ base::Result<void> Census::look_by_events(EventCensus& events, const EventCensus
     sample.tuples.clear();
   }
   auto done = events.reconcile(situation, [&](telemetry::RowSink& sink) {
-    return dump_connections(false, ports, listeners, sink, sample.cost);
+    return dump_connections(ports, false, listeners, sink, sample.cost);
   });
   if (done) events.fill(sample, listening);
   return done;
@@ -254,30 +377,35 @@ base::Result<telemetry::Sample> Census::look_inside(base::Moment now) {
   if (!ports) return tl::unexpected(ports.error());
   const NetworkCounters counters = read_network_counters();
   describe(settings, counters, sample);
-  const bool is_full = is_full_look(counters.values, sample);
+  const std::uint64_t sockets = sockets_of(counters.values);
+  const bool is_full = is_full_look(sockets, sample);
+  const auto source = source_of_look(sockets);
+  if (!source) return tl::unexpected(source.error());
+  sample.source = *source;
 
   // A dump of LISTEN alone does not walk the table of connections: it costs next to nothing.
   telemetry::ListenerBuilder listeners;
   const DiagRequest listening{kListening, DiagExtension::kSocketMemory, {}, {}};
   if (auto done = dump(listening, listeners, sample.cost); !done) return tl::unexpected(done.error());
   listeners.remember(former_listeners(listeners.listener_ports(), now.steady));
-  if (is_full) listeners.expect_half_open();
 
   const EventCensus::Situation situation{now.steady, telemetry::PortPlan(*ports, listeners.owned_ports()),
                                          listeners.listener_ports(),
                                          counters.values.get("TcpExt.TCPTimeWaitOverflow").value_or(0)};
   if (EventCensus* const events = events_for(situation, is_full, sample)) {
     if (auto done = look_by_events(*events, situation, listeners, sample); !done) return tl::unexpected(done.error());
+    if (auto done = look_at_queues(false, listeners, sample); !done) return tl::unexpected(done.error());
     sample.ledger = events->totals();
-  } else {
-    telemetry::CensusBuilder builder(*ports, listeners);
-    if (auto done = dump_connections(is_full, *ports, listeners, builder, sample.cost); !done) {
-      return tl::unexpected(done.error());
-    }
-    builder.finish(sample);
+    sample.listeners = listeners.finish();
+    return sample;
   }
-  if (auto done = look_at_queues(is_full, listeners, sample); !done) return tl::unexpected(done.error());
+  const base::CpuStopwatch cpu;
+  if (auto done = look_by_walk(*ports, is_full, listeners, sample); !done) {
+    if (sample.source == LookSource::kSockDiag) return tl::unexpected(done.error());
+    return without_iterator(done.error(), now);
+  }
   sample.listeners = listeners.finish();
+  learn(cpu.elapsed(), sockets, sample);
   return sample;
 }
 

@@ -6,7 +6,7 @@
 namespace tidewaiter::kernel {
 namespace {
 
-constexpr std::array<KernelFeature, 9> kFeatures{{
+constexpr std::array<KernelFeature, 10> kFeatures{{
     {"IP_BIND_ADDRESS_NO_PORT",
      {4, 2, 0},
      "a source address can be chosen without locking a port for everybody",
@@ -49,6 +49,11 @@ constexpr std::array<KernelFeature, 9> kFeatures{{
      "the port search takes no lock per probed port",
      "searching past the cliff costs more, and more with every core",
      "netdev 20250302124237.3913746-5"},
+    {"exact socket iterator",
+     {6, 17, 0},
+     "a BPF iterator can walk large namespaces",
+     "sock_diag walks namespaces of every size",
+     "bpf: tcp: Exactly-once socket iteration"},
     {"bind bucket restored",
      {6, 18, 0},
      "a port locked by bind() is free for other destinations once the binder is gone",

@@ -128,6 +128,7 @@ Document observer_document(const AgentView& view) {
           {"interval_ms", milliseconds(observer.interval)},
           {"windows", observer.windows},
           {"missed_windows", observer.missed_windows},
+          {"walk", walk_document(*view.census->sample)},
           {"lost_events", std::move(lost)},
           {"last_error", observer.last_error.empty() ? Document(nullptr) : Document(observer.last_error)}};
 }

@@ -196,11 +196,13 @@ std::string listener_section(const telemetry::Sample& sample, const Style& style
   return text;
 }
 
-std::string cost_line(const telemetry::LookCost& cost) {
+std::string cost_line(const telemetry::Sample& sample) {
+  const telemetry::LookCost& cost = sample.cost;
   std::string text = fmt::format("{} sockets in {} ({} in the kernel), {} pass{}", grouped(cost.sockets),
                                  base::humane_duration(cost.wall), base::humane_duration(cost.kernel), cost.passes,
                                  cost.passes == 1 ? "" : "es");
   if (cost.interrupted > 0) text += fmt::format(", {} started again", cost.interrupted);
+  if (sample.source == telemetry::LookSource::kIterator) text += ", by BPF iterator";
   return text;
 }
 
@@ -237,7 +239,7 @@ std::string census_table(const CensusView& view, const Style& style, const Censu
   }
   text += tuple_section(view, style, options.tuples);
   text += listener_section(sample, style, options.listeners);
-  text += "\n" + paint(style, Tone::kFaint, cost_line(sample.cost)) + "\n";
+  text += "\n" + paint(style, Tone::kFaint, cost_line(sample)) + "\n";
   for (const auto& [field, reason] : sample.absent) {
     text +=
         paint(style, Tone::kFaint, wrapped(fmt::format("not known: {}: {}", field, reason), style.columns, 2)) + "\n";

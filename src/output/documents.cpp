@@ -2,6 +2,7 @@
 #include "output/documents.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "base/instant.h"
 
@@ -49,13 +50,16 @@ Document numbers_document(const std::map<std::string, std::optional<std::int64_t
   return document;
 }
 
-Document cost_document(const telemetry::LookCost& cost) {
+Document cost_document(const telemetry::Sample& sample) {
+  const telemetry::LookCost& cost = sample.cost;
   return {{"wall_us", microseconds(cost.wall)},
           {"cpu_us", microseconds(cost.cpu)},
           {"kernel_us", microseconds(cost.kernel)},
           {"sockets", cost.sockets},
           {"passes", cost.passes},
-          {"interrupted", cost.interrupted}};
+          {"interrupted", cost.interrupted},
+          {"repeated", cost.repeated},
+          {"walk", walk_document(sample)}};
 }
 
 Document ledger_document(const telemetry::LedgerTotals& ledger) {
@@ -137,6 +141,16 @@ Document tuple_document(const TupleView& view, const std::string& netns) {
           {"time_to_exhaustion_s", time_to(outlook.forecast, &model::Forecast::time_to_exhaustion)}};
 }
 
+Document walk_document(const telemetry::Sample& sample) {
+  Document document = {{"source", telemetry::name(sample.source)}};
+  for (const auto source : {telemetry::LookSource::kSockDiag, telemetry::LookSource::kIterator}) {
+    const auto walk = sample.cost.walk_cpu.find(source);
+    document[fmt::format("{}_cpu_us", telemetry::name(source))] =
+        walk == sample.cost.walk_cpu.end() ? Document(nullptr) : Document(microseconds(walk->second));
+  }
+  return document;
+}
+
 Document census_document(const CensusView& view) {
   const telemetry::Sample& sample = *view.sample;
   Document tuples = Document::array();
@@ -158,7 +172,7 @@ Document census_document(const CensusView& view) {
           {"kernel", {{"release", sample.kernel.release}, {"hz", known(sample.kernel.hz)}}},
           {"settings", numbers_document(sample.settings)},
           {"counters", numbers_document(sample.counters)},
-          {"cost", cost_document(sample.cost)},
+          {"cost", cost_document(sample)},
           {"ledger", sample.ledger ? ledger_document(*sample.ledger) : Document()},
           {"absent", absent_document(view)}};
 }

@@ -21,6 +21,9 @@ using Document = nlohmann::ordered_json;
 /// The `range` of a census.
 [[nodiscard]] Document range_document(const telemetry::PortPlan& plan);
 
+/// What listed the connections, and what that takes by each source that has been tried.
+[[nodiscard]] Document walk_document(const telemetry::Sample& sample);
+
 /// `tidewaiter.error/1`: what a command answers instead of its document.
 [[nodiscard]] Document error_document(const base::Error& error);
 

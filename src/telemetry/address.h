@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -58,6 +59,11 @@ class Address {
   [[nodiscard]] std::uint64_t low() const { return half(8); }
 
   friend constexpr auto operator<=>(const Address&, const Address&) = default;
+  friend constexpr bool operator==(const Address& left, const Address& right) {
+    // Two words instead of a call of memcmp: addresses are compared for every socket of a look.
+    using Words = std::array<std::uint64_t, 2>;
+    return std::bit_cast<Words>(left.bytes_) == std::bit_cast<Words>(right.bytes_);
+  }
 
  private:
   [[nodiscard]] std::uint64_t half(std::size_t offset) const {

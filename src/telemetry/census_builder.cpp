@@ -2,6 +2,7 @@
 #include "telemetry/census_builder.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "telemetry/port_counts.h"
 
@@ -21,6 +22,15 @@ void keep_one_per_port(std::vector<PortUse>& ports, PortSet& seen) {
   });
   ports.erase(end, ports.end());
   for (const PortUse& use : ports) seen.reset(use.port);
+}
+
+/// Sockets that are in the list more than once. Two sockets on one port are another matter.
+std::uint32_t count_repeated(const std::vector<PortUse>& ports) {
+  std::vector<std::pair<std::uint16_t, std::uint64_t>> sockets;
+  sockets.reserve(ports.size());
+  for (const PortUse& use : ports) sockets.emplace_back(use.port, use.cookie);
+  std::sort(sockets.begin(), sockets.end());
+  return static_cast<std::uint32_t>(sockets.end() - std::unique(sockets.begin(), sockets.end()));
 }
 
 /// True when a port comes twice. `seen` is all clear on entry and on return.
@@ -99,6 +109,12 @@ ListenerSample* ListenerBuilder::owner_of(const SocketRow& row) {
 
 void ListenerBuilder::add_half_open(const SocketRow& row) {
   if (!half_open_expected_) return;
+  if (row.state == TcpState::kListen) {
+    const auto found = listeners_.find({row.local_port, row.local});
+    if (found == listeners_.end() || !row.half_open) return;  // it has come since the listeners were listed
+    found->second.half_open = found->second.half_open.value_or(0) + *row.half_open;
+    return;
+  }
   if (ListenerSample* listener = owner_of(row)) listener->half_open = listener->half_open.value_or(0) + 1;
 }
 
@@ -147,12 +163,14 @@ void CensusBuilder::on_row(const SocketRow& row) {
     listeners_.on_row(row);
     return;
   }
+  if (row.state == TcpState::kListen) return listeners_.add_half_open(row);
   if (plan_.is_in_range(row.local_port)) {
     ++in_range_;
     if (row.is_mini_socket()) ++in_range_time_wait_;
   }
   if (listeners_.listener_ports().test(row.local_port)) {
     if (row.state == TcpState::kSynReceived || row.state == TcpState::kNewSynReceived) listeners_.add_half_open(row);
+    if (row.last_data_sent_ms) listeners_.add_waiting(row);
     return;
   }
   if (row.remote_port == 0) return;  // being torn down: no destination any more
@@ -179,6 +197,11 @@ void CensusBuilder::on_row(const SocketRow& row) {
   held.push_back(use);
 }
 
+void CensusBuilder::add_left_out(std::uint32_t in_range, std::uint32_t in_range_mini) {
+  in_range_ += in_range;
+  in_range_time_wait_ += in_range_mini;
+}
+
 void CensusBuilder::finish(Sample& sample) {
   const bool has_bound_idle = listeners_.owned_ports() != listeners_.listener_ports();
   if (has_bound_idle) plan_ = PortPlan(plan_.settings(), listeners_.owned_ports());
@@ -186,7 +209,10 @@ void CensusBuilder::finish(Sample& sample) {
   for (TupleSample& tuple : tuples_) {
     std::vector<PortUse>& held = tuple.ports.edit();
     if (has_bound_idle) std::erase_if(held, [&](const PortUse& use) { return !plan_.is_usable(use.port); });
-    if (has_duplicate(held, seen)) keep_one_per_port(held, seen);
+    if (has_duplicate(held, seen)) {
+      sample.cost.repeated += count_repeated(held);
+      keep_one_per_port(held, seen);
+    }
     add_ports(plan_, held, tuple.counts);
   }
   std::erase_if(tuples_,

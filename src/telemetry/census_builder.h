@@ -41,7 +41,8 @@ class ListenerBuilder final : public RowSink {
   /// Forgets what came after the LISTEN rows: half-open sockets and bound idle ones.
   void forget_rows();
 
-  /// A SYN_RECV row: counts for the listener of its local address, else for the wildcard listener of its port.
+  /// A SYN_RECV row counts for the listener of its local address, else for the wildcard listener of its port; a LISTEN
+  /// row brings the number of its own.
   void add_half_open(const SocketRow& row);
 
   /// An established row without a descriptor on a listener's port: it waits for accept(). A row may come twice (an
@@ -67,7 +68,8 @@ class ListenerBuilder final : public RowSink {
 
 /// Second half: folds every other row into destination tuples. One pass, no order of rows assumed; a port that shows
 /// up twice in a tuple counts once (a live socket wins over its TIME_WAIT). Rows of bound idle sockets may be among
-/// them: their ports are locked like those of listeners.
+/// them: their ports are locked like those of listeners. So may be what an iterator tells of listeners: LISTEN rows
+/// with their half-open number, and connections that wait for accept().
 ///
 /// Memory: 16 bytes per port in use and about 200 per tuple. Thread: the caller's.
 class CensusBuilder final : public RowSink {
@@ -78,6 +80,9 @@ class CensusBuilder final : public RowSink {
 
   void on_row(const SocketRow& row) override;
   void on_restart() override;
+
+  /// Connections on listening ports that the source only counted, as far as they are on ports of the range.
+  void add_left_out(std::uint32_t in_range, std::uint32_t in_range_mini);
 
   /// Moves plan, tuples and literal counts into `sample`. The builder is empty afterwards.
   void finish(Sample& sample);

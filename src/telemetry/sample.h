@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/instant.h"
@@ -58,6 +59,15 @@ struct ListenerSample {
   std::optional<WaitDistribution> waits;
 };
 
+/// Where a look has its connections from.
+enum class LookSource : std::uint8_t {
+  kSockDiag,  ///< a dump of the socket table
+  kIterator,  ///< a BPF iterator over it
+};
+
+/// As in documents: "sock_diag", "bpf_iter".
+[[nodiscard]] std::string_view name(LookSource source);
+
 /// What a look cost, and what went wrong on the way.
 struct LookCost {
   base::Nanoseconds wall{0};
@@ -66,6 +76,11 @@ struct LookCost {
   std::uint64_t sockets = 0;      ///< rows that the kernel sent
   std::uint32_t passes = 0;       ///< walks of the socket table
   std::uint32_t interrupted = 0;  ///< dumps that had to start again: table changed too much, or the buffer overran
+  std::uint32_t repeated = 0;     ///< sockets that one walk showed more than once, and that count once
+
+  /// Processor time of the last walk by each source, with the folding of what it showed; a source without a walk yet is
+  /// not in it.
+  std::map<LookSource, base::Nanoseconds> walk_cpu;
 };
 
 /// A census that events keep up to date: what they came to since it was first begun.
@@ -87,6 +102,7 @@ struct KernelIdentity {
 struct Sample {
   base::Moment at{};
   std::string netns = "self";
+  LookSource source = LookSource::kSockDiag;
   PortPlan plan;
   std::vector<TupleSample> tuples;        ///< sorted by tuple
   std::vector<ListenerSample> listeners;  ///< sorted by port, then address

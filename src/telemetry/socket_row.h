@@ -39,6 +39,7 @@ struct SocketRow {
   std::uint32_t inode = 0;                         ///< 0 = no file descriptor holds it
   std::optional<std::uint32_t> drops;              ///< SK_MEMINFO_DROPS
   std::optional<std::uint32_t> last_data_sent_ms;  ///< tcpi_last_data_sent
+  std::optional<std::uint32_t> half_open;          ///< LISTEN: connections whose handshake is not complete
   std::uint16_t local_port = 0;
   std::uint16_t remote_port = 0;
   TcpState state = TcpState::kClose;

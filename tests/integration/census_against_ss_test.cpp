@@ -328,13 +328,13 @@ TEST_F(CensusAgainstSs, sees_the_same_when_it_leaves_out_what_it_does_not_need) 
   for (int i = 0; i < 4; ++i) time_wait(*listener, kLoopback, 9000);
   keep(connect_to(kLoopback, 40'100));
   const auto full = look_and_compare();
-  const auto lean = look_and_compare({kernel::LookDepth::kAutomatic, 0});
+  const auto lean = look_and_compare({kernel::LookDepth::kAutomatic, 0, kernel::LookMethod::kSockDiag});
   EXPECT_EQ(table_of(lean), table_of(full));
   EXPECT_EQ(lean.plan.capacity(), full.plan.capacity());
   EXPECT_EQ(lean.in_range, full.in_range);
   EXPECT_LT(lean.cost.sockets, full.cost.sockets);
   EXPECT_TRUE(lean.absent.contains("range.locked.bound"));
-  const auto forced = look({kernel::LookDepth::kFull, 0});
+  const auto forced = look({kernel::LookDepth::kFull, 0, kernel::LookMethod::kSockDiag});
   EXPECT_TRUE(forced.absent.empty());
 }
 

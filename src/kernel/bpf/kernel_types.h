@@ -22,6 +22,7 @@
 struct in6_addr {
   union {
     __u8 u6_addr8[16];
+    __be32 u6_addr32[4];
   } in6_u;
 };
 
@@ -49,8 +50,11 @@ struct sock_common {
   struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct socket;
+
 struct sock {
   struct sock_common __sk_common;
+  struct socket* sk_socket; /* NULL: no descriptor holds it */
   __u16 sk_protocol;
   int sk_err;
   int sk_err_soft;
@@ -80,8 +84,18 @@ struct inet_sock___defer {
   __u8 defer_connect : 1;
 };
 
+struct kernel_atomic {
+  int counter;
+};
+
+struct request_sock_queue {
+  struct kernel_atomic qlen;
+};
+
 struct inet_connection_sock {
   struct inet_sock icsk_inet;
+  struct request_sock_queue icsk_accept_queue;
+  __u8 icsk_retransmits;
 };
 
 struct tcp_sock {
@@ -89,12 +103,37 @@ struct tcp_sock {
   __u32 segs_out;
   __u32 total_retrans;
   __u32 srtt_us;
-  __u32 lsndtime;
+  __u32 lsndtime; /* ticks */
   __u64 tcp_wstamp_ns;
+};
+
+struct timer_list {
+  unsigned long expires; /* ticks */
+};
+
+struct inet_timewait_sock {
+  struct sock_common __tw_common;
+  unsigned char tw_substate;
+  struct timer_list tw_timer;
+};
+
+struct tcp_timewait_sock {
+  struct inet_timewait_sock tw_sk;
 };
 
 struct request_sock {
   struct sock_common __req_common;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+  struct seq_file* seq;
+};
+
+struct bpf_iter__tcp {
+  struct bpf_iter_meta* meta;
+  struct sock_common* sk_common;
 };
 
 struct net_device {
@@ -122,6 +161,7 @@ enum {
   kFinWait2 = 5,
   kTimeWait = 6,
   kClose = 7,
+  kCloseWait = 8,
   kListen = 10,
   kClosing = 11,
   kProtocolTcp = 6,

@@ -108,7 +108,8 @@ TEST(StatusDocument, has_the_fields_that_are_promised) {
                           "max_new_connects", "non_urgent_flow", "optional_reconnects", "pool_reuse", "retry_burst",
                           "retry_rate_per_s", "urgency_override"));
   EXPECT_THAT(keys_of(status["tiers"]["sources"][0]), ElementsAre("active", "name", "needs", "tier"));
-  EXPECT_THAT(keys_of(status["observer"]), IsSupersetOf({"pass_us", "interval_ms", "missed_windows", "lost_events"}));
+  EXPECT_THAT(keys_of(status["observer"]),
+              IsSupersetOf({"pass_us", "interval_ms", "missed_windows", "walk", "lost_events"}));
   const std::set<std::string> of_census = keys_of(tuple_document(agent.census.tuples[0], "self"));
   EXPECT_THAT(keys_of(status["tuples"][0]), IsSupersetOf(of_census));
   EXPECT_THAT(keys_of(status["tuples"][0]), IsSupersetOf({"state", "since", "peer_fault", "p_stress", "cfr",

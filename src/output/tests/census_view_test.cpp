@@ -205,6 +205,15 @@ TEST(CensusDocument, is_described_field_by_field) {
   }
 }
 
+TEST(CensusDocument, tells_what_listed_the_connections_and_what_either_source_takes) {
+  telemetry::Sample sample = look(1);
+  sample.source = telemetry::LookSource::kIterator;
+  sample.cost.walk_cpu[telemetry::LookSource::kIterator] = base::Microseconds(1'700);
+  const Document document = census_document(view_of(sample, nullptr, {}));
+  EXPECT_EQ(document["tier"], 0) << "the same numbers, however they were listed";
+  EXPECT_EQ(document["cost"]["walk"].dump(), R"({"source":"bpf_iter","sock_diag_cpu_us":null,"bpf_iter_cpu_us":1700})");
+}
+
 TEST(CensusDocument, never_makes_up_a_ratio_of_an_empty_range) {
   telemetry::Sample sample = look(1);
   telemetry::PortSettings settings;

@@ -306,6 +306,51 @@ TEST(WaitDistribution, has_quantiles_that_are_waits_of_somebody) {
   EXPECT_EQ(distribution_of(waits), (WaitDistribution{101, 51, 96, 60'000}));
 }
 
+TEST(Listeners, take_half_open_numbers_from_their_own_rows) {
+  World world({listener(kLocal, 9000), listener(Address::v4(0), 9000), listener(kLocal, 9001)});
+  SocketRow row = listener(kLocal, 9000);
+  row.half_open = 5;
+  SocketRow other_of_group = row;
+  other_of_group.half_open = 2;
+  SocketRow since = listener(kLocal, 9002);  // not listed when the listeners were
+  since.half_open = 7;
+  SocketRow fast_open = socket(9000, TcpState::kSynReceived);
+  const Sample sample = world.look({row, other_of_group, since, fast_open});
+  EXPECT_EQ(sample.listeners[0].address == kLocal ? sample.listeners[0].half_open : sample.listeners[1].half_open, 8U);
+  EXPECT_EQ(sample.listeners[2].half_open, 0U);
+  EXPECT_EQ(sample.tuples.size(), 0U);
+}
+
+TEST(Listeners, hear_of_waiting_connections_in_the_walk) {
+  World world({listener(kLocal, 9000, 1)});
+  SocketRow waiting = socket(9000, TcpState::kEstablished);
+  waiting.inode = 0;
+  waiting.last_data_sent_ms = 40;
+  EXPECT_EQ(world.look({waiting}).listeners[0].waits.value().oldest_ms, 40U);
+}
+
+TEST(Census, counts_what_was_left_out_in_the_range_alone) {
+  World world({listener(kLocal, 40'004)});
+  CensusBuilder builder(world.port_settings, world.listeners);
+  builder.on_row(socket(40'000, TcpState::kEstablished));
+  builder.add_left_out(5, 2);
+  Sample sample;
+  builder.finish(sample);
+  EXPECT_EQ(sample.in_range, 7U) << "the listener itself too";
+  EXPECT_EQ(sample.in_range_time_wait, 2U);
+  EXPECT_EQ(sample.tuples.at(0).counts.live, 1U);
+}
+
+TEST(Census, tells_a_repeated_socket_from_a_second_one_on_its_port) {
+  World world;
+  SocketRow second = socket(40'001, TcpState::kEstablished);
+  second.cookie = 99;
+  const SocketRow first = socket(40'000, TcpState::kEstablished);
+  const Sample sample = world.look({first, socket(40'001, TcpState::kEstablished), second, first, first});
+  EXPECT_EQ(sample.tuples.at(0).counts.live, 2U);
+  EXPECT_EQ(sample.cost.repeated, 2U);
+}
+
 TEST(Census, keeps_free_and_used_ports_equal_to_the_capacity) {
   EXPECT_TRUE(rc::check([] {
     PortSettings settings = small_range();
