@@ -2,7 +2,7 @@
 #include "base/result.h"
 
 #include <cerrno>
-#include <system_error>
+#include <cstring>
 
 namespace tidewaiter::base {
 
@@ -45,7 +45,8 @@ tl::unexpected<Error> fail_errno(int system_errno, std::string what) {
       system_errno == EAFNOSUPPORT) {
     code = ErrorCode::kUnavailable;
   }
-  what += ": " + std::generic_category().message(system_errno);
+  const char* const text = strerrordesc_np(system_errno);
+  what += ": " + (text != nullptr ? std::string(text) : "error " + std::to_string(system_errno));
   return tl::unexpected(Error{code, system_errno, {std::move(what)}, {}});
 }
 
