@@ -127,6 +127,10 @@ enum {
   kProtocolTcp = 6,
   kFamilyV4 = 2,
   kFamilyV6 = 10,
+  kSolIp = 0,
+  kLocalPortRange = 51, /* IP_LOCAL_PORT_RANGE */
+  kSolTcp = 6,
+  kSockOpsCalls = 1008, /* TCP_BPF_SOCK_OPS_CB_FLAGS */
   kStreamSocket = 1,
 };
 enum {
