@@ -317,8 +317,7 @@ class Running {
   void record(const std::shared_ptr<Snapshot>& window) {
     window->observer.interval = pace_.interval();
     window->observer.lost_events = recorder_.lost();
-    if (window->look->connects)
-      window->observer.lost_events.insert(window->look->connects->lost.begin(), window->look->connects->lost.end());
+    window->observer.lost_events.insert(window->look->lost.begin(), window->look->lost.end());
     snapshots_.put(window);
     recorder_.take(window);
   }

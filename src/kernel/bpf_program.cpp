@@ -78,8 +78,8 @@ std::string missing_capabilities(const std::vector<std::string>& needed) {
 
 std::string what_is_missing(int error_number, const std::string& messages) {
   const bool has_verdict = messages.find("BEGIN PROG LOAD LOG") != std::string::npos;
-  if (messages.find("/sys/kernel/btf") != std::string::npos || messages.find("kernel BTF") != std::string::npos) {
-    return "a kernel with BTF (CONFIG_DEBUG_INFO_BTF)";
+  for (const char* types : {"/sys/kernel/btf", "valid kernel BTF", "vmlinux BTF", "target BTF"}) {
+    if (messages.find(types) != std::string::npos) return "a kernel with BTF (CONFIG_DEBUG_INFO_BTF)";
   }
   switch (error_number) {
     case EPERM:

@@ -15,7 +15,11 @@ std::vector<base::Setting> settings_of(ConnectProbeOptions& options) {
        base::Setting::Whole{&options.max_tuples, 16, 65'536}},
       {"connects.retire_after", "",
        "Idle destinations make room after this time, when the table is three quarters full.",
-       base::Setting::Duration{&options.retire_after, base::Seconds(60), base::Seconds(86'400)}}};
+       base::Setting::Duration{&options.retire_after, base::Seconds(60), base::Seconds(86'400)}},
+      {"connects.canary_every", "",
+       "The agent makes a connect itself this often, to see whether the hooks see it: to port 0 of loopback, in no "
+       "count.",
+       base::Setting::Duration{&options.canary_every, base::Seconds(1), base::Seconds(86'400)}}};
 }
 
 }  // namespace tidewaiter::kernel

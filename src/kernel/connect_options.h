@@ -40,6 +40,7 @@ struct ConnectProbeOptions {
   base::Nanoseconds slow = base::Milliseconds(50);      ///< a connect that took longer is an event
   std::uint64_t max_tuples = 1024;                      ///< counted one by one; 3 KB each, in the kernel
   base::Nanoseconds retire_after = base::Seconds(600);  ///< idle tuples make room when the table is three quarters full
+  base::Nanoseconds canary_every = base::Seconds(60);   ///< a connect of the probe's own, to see whether it is seen
   ConnectSurroundings surroundings;                     ///< no setting
 };
 

@@ -115,19 +115,25 @@ bool Alarm::is_due() const {
 class ConnectProbe::Reader {
  public:
   Reader(ConnectProbeOptions options, ConnectPrograms programs)
-      : options_(std::move(options)), programs_(std::move(programs)), tables_(programs_) {}
+      : options_(std::move(options)),
+        programs_(std::move(programs)),
+        tables_(programs_),
+        canary_(options_.canary_every) {}
 
   /// Also adds the row of the errno window to `table`.
   base::Result<void> start(const NetworkNamespace& network_namespace, SourceTable& table);
   base::Result<void> watch(const NetworkNamespace& network_namespace);
   base::Result<ConnectReading> read(base::Instant now);
-  base::Result<void> open_errno_window(base::Instant now);
+  void test_hooks(const NetworkNamespace& network_namespace, base::Instant now);
+  [[nodiscard]] const ConnectCanary& canary() const { return canary_; }
   std::uint64_t drain(const Visitor& visit);
   [[nodiscard]] int descriptor() const { return alarm_.descriptor(); }
   [[nodiscard]] bool sees_dropped_acks() const { return programs_.is_attached("on_drop"); }
 
  private:
+  [[nodiscard]] CanaryEnd send_canary(const NetworkNamespace& network_namespace) const;
   void prepare_errno_window(SourceTable& table);
+  void open_errno_window(base::Instant now);
   void count_early_failures(base::Instant now);
   [[nodiscard]] ConnectReading compose(base::Instant now) const;
   void retire_idle(base::Instant now);
@@ -137,6 +143,7 @@ class ConnectProbe::Reader {
   ConnectProbeOptions options_;
   ConnectPrograms programs_;
   ConnectTables tables_;
+  ConnectCanary canary_;
   std::vector<ConnectEntry> entries_;  ///< of the last reading
   std::unique_ptr<ring_buffer, RingCloser> ring_;
   Alarm alarm_;
@@ -158,7 +165,9 @@ base::Result<void> ConnectProbe::Reader::start(const NetworkNamespace& network_n
   ring_.reset(ring_buffer__new(programs_.map("events"), on_event, this, nullptr));
   if (!ring_) return base::fail_errno(errno, "map the ring of events");
   if (auto created = alarm_.create(ring_buffer__epoll_fd(ring_.get())); !created) return created;
-  if (auto reserved = tables_.reserve(tw_connect_key{}); !reserved) return reserved;
+  for (const tw_connect_key& key : {tw_connect_key{}, kCanaryKey}) {
+    if (auto reserved = tables_.reserve(key); !reserved) return reserved;
+  }
   *programs_.settings().slow_ns = static_cast<std::uint64_t>(options_.slow.count());
   prepare_errno_window(table);
   return watch(network_namespace);
@@ -195,7 +204,7 @@ void ConnectProbe::Reader::count_early_failures(base::Instant now) {
   if (!programs_.has_connect_hook()) return;
   EarlyFailures::Counts counted;
   for (const auto& [key, totals] : entries_) {
-    if (totals.failed_early > 0 && !is_other(key)) counted[tuple_of(key)] += totals.failed_early;
+    if (totals.failed_early > 0 && !is_reserved(key)) counted[tuple_of(key)] += totals.failed_early;
   }
   const std::vector<EnteredCall> calls = tables_.entered_calls();
   early_failures_.update(counted, calls, now);
@@ -214,7 +223,7 @@ base::Result<ConnectReading> ConnectProbe::Reader::read(base::Instant now) {
   std::uint64_t unattributed = 0;
   for (const auto& entry : reading.tuples) unattributed += entry.totals.pre_syn_unattributed;
   if (errno_window_ && errno_window_policy_.should_open(unattributed, now)) {
-    static_cast<void>(open_errno_window(now));  // it went once; if it does not now, causes stay unknown, and counted so
+    open_errno_window(now);
   }
   tables_.forget_retries();
   retire_idle(now);
@@ -231,6 +240,7 @@ ConnectReading ConnectProbe::Reader::compose(base::Instant now) const {
     totals.pre_syn_unattributed += failed;
   }
   for (const auto& [key, wire] : entries_) {
+    if (is_canary(key)) continue;
     ConnectTotals totals = totals_of(wire);
     if (is_other(key)) {
       totals.attempts += wire.failed_early;
@@ -248,13 +258,14 @@ ConnectReading ConnectProbe::Reader::compose(base::Instant now) const {
   reading.listeners = tables_.listeners();
   reading.lost = tables_.lost();
   reading.lost["bpf_malformed"] = malformed_;
+  reading.lost["bpf_canaries"] = canary_.unseen();
   return reading;
 }
 
 void ConnectProbe::Reader::retire_idle(base::Instant now) {
-  const bool is_full = entries_.size() * 4 > (options_.max_tuples + 1) * 3;
+  const bool is_full = entries_.size() * 4 > (options_.max_tuples + kReservedTuples) * 3;
   for (const auto& [key, totals] : entries_) {
-    if (is_other(key) || totals.failed_early > 0) continue;
+    if (is_reserved(key) || totals.failed_early > 0) continue;
     const telemetry::Tuple tuple = tuple_of(key);
     Activity& activity = activity_[tuple];
     if (activity.syn_sent != totals.syn_sent || activity.since == base::Instant{}) activity = {totals.syn_sent, now};
@@ -282,17 +293,31 @@ void ConnectProbe::Reader::prepare_errno_window(SourceTable& table) {
   table.push_back(std::move(row));
 }
 
-base::Result<void> ConnectProbe::Reader::open_errno_window(base::Instant now) {
-  if (!errno_window_) return base::fail(base::ErrorCode::kUnavailable, "the exits of connect() cannot be seen here");
+/// It went once; if it does not now, causes stay unknown, and are counted so.
+void ConnectProbe::Reader::open_errno_window(base::Instant now) {
   if (!errno_window_->is_open()) *programs_.settings().exits_since_ns = monotonic_ns();
-  if (auto opened = errno_window_->open(); !opened) return opened;
+  if (!errno_window_->open()) return;
   errno_window_ends_ = now + ErrnoWindowPolicy::kOpenFor;
   alarm_.set(ErrnoWindowPolicy::kOpenFor);
-  return {};
 }
 
 void ConnectProbe::Reader::close_errno_window() {
   if (errno_window_) errno_window_->close();
+}
+
+/// The attempt is counted in the context of this very call.
+CanaryEnd ConnectProbe::Reader::send_canary(const NetworkNamespace& network_namespace) const {
+  std::uint64_t& cookie = *programs_.settings().canary_cookie;
+  const std::uint64_t before = tables_.attempts(kCanaryKey);
+  const auto was_made =
+      network_namespace.run([&] { return connect_nowhere([&](std::uint64_t announced) { cookie = announced; }); });
+  cookie = 0;
+  if (!was_made || !*was_made) return CanaryEnd::kNotMade;
+  return tables_.attempts(kCanaryKey) > before ? CanaryEnd::kSeen : CanaryEnd::kUnseen;
+}
+
+void ConnectProbe::Reader::test_hooks(const NetworkNamespace& network_namespace, base::Instant now) {
+  if (canary_.is_due(now)) canary_.note(send_canary(network_namespace), now);
 }
 
 ConnectProbe::ConnectProbe(std::unique_ptr<Reader> reader) : reader_(std::move(reader)) {}
@@ -316,6 +341,9 @@ bool ConnectProbe::sees_dropped_acks() const { return reader_->sees_dropped_acks
 int ConnectProbe::descriptor() const { return reader_->descriptor(); }
 std::uint64_t ConnectProbe::drain(const Visitor& visit) { return reader_->drain(visit); }
 base::Result<ConnectReading> ConnectProbe::read(base::Instant now) { return reader_->read(now); }
-base::Result<void> ConnectProbe::open_errno_window(base::Instant now) { return reader_->open_errno_window(now); }
+void ConnectProbe::test_hooks(const NetworkNamespace& network_namespace, base::Instant now) {
+  reader_->test_hooks(network_namespace, now);
+}
+const ConnectCanary& ConnectProbe::canary() const { return reader_->canary(); }
 
 }  // namespace tidewaiter::kernel

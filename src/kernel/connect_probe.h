@@ -7,6 +7,7 @@
 
 #include "base/instant.h"
 #include "base/result.h"
+#include "kernel/connect_canary.h"
 #include "kernel/connect_options.h"
 #include "kernel/network_namespace.h"
 #include "kernel/source_table.h"
@@ -41,16 +42,19 @@ class ConnectProbe {
   std::uint64_t drain(const Visitor& visit);
 
   /// The totals of every tuple, since attach(). Failures before SYN_SENT are told when their thread connects again, or
-  /// a second later. Errors: what bpf() said.
+  /// a second later. While there are any it looks at the exits of connect() too, two seconds at a time, which tells why
+  /// (ErrnoWindow); drain(), which the descriptor calls for, or read() ends that. Errors: what bpf() said.
   [[nodiscard]] base::Result<telemetry::ConnectReading> read(base::Instant now);
 
   /// True when final ACKs that found an accept queue full are counted.
   [[nodiscard]] bool sees_dropped_acks() const;
 
-  /// Looks at the exits of connect() for two seconds, which tells why connects fail before SYN_SENT; some 10 ns on
-  /// every system call of the host. read() does it by itself while such failures go on; drain(), which the descriptor
-  /// calls for, or read() ends it. Errors: not available here.
-  [[nodiscard]] base::Result<void> open_errno_window(base::Instant now);
+  /// Makes a connect of its own when one is due (`canary_every`), inside the namespace that is watched: where the
+  /// programs do not see it, they see nobody's. It is in no count and no event. Never waits.
+  void test_hooks(const NetworkNamespace& network_namespace, base::Instant now);
+
+  /// What came of that.
+  [[nodiscard]] const ConnectCanary& canary() const;
 
  private:
   class Reader;

@@ -88,6 +88,7 @@ base::Result<Skeleton> load_skeleton(const std::set<std::string>& programs, cons
   settings.slow_ns = wide(&skeleton->data->slow_ns);
   settings.exits_since_ns = wide(&skeleton->bss->exits_since_ns);
   settings.open_credits = wide(&skeleton->bss->open_credits);
+  settings.canary_cookie = wide(&skeleton->bss->canary_cookie);
   return Skeleton{std::move(owner), skeleton->obj, settings};
 }
 

@@ -14,8 +14,8 @@
 
 namespace tidewaiter::kernel {
 
-/// Entries of the table of tuples beside those of the options: what found no room, and the canary's two.
-inline constexpr std::uint32_t kReservedTuples = 3;
+/// Entries of the table of tuples beside those of the options: what found no room, and the canary.
+inline constexpr std::uint32_t kReservedTuples = 2;
 
 /// What the programs are told while they run: their global variables, in memory that they share with this process.
 struct ConnectSettings {
@@ -24,6 +24,7 @@ struct ConnectSettings {
   std::uint64_t* slow_ns = nullptr;
   std::uint64_t* exits_since_ns = nullptr;  ///< calls that began from then on are looked at when connect() returns
   std::uint64_t* open_credits = nullptr;
+  std::uint64_t* canary_cookie = nullptr;  ///< the socket whose connect is the canary; 0: none
 };
 
 /// The programs that see connects, loaded and attached in the best shape that goes here. They go with this object, or

@@ -105,6 +105,11 @@ base::Result<void> ConnectTables::reserve(const tw_connect_key& key) const {
   return {};
 }
 
+std::uint64_t ConnectTables::attempts(const tw_connect_key& key) const {
+  tw_connect_totals totals{};
+  return bpf_map_lookup_elem(connects_, &key, &totals) == 0 ? totals.attempts : 0;
+}
+
 std::optional<tw_connect_totals> ConnectTables::take(const tw_connect_key& key) const {
   tw_connect_totals totals{};
   if (bpf_map_lookup_and_delete_elem(connects_, &key, &totals) != 0) return std::nullopt;
@@ -121,7 +126,7 @@ std::vector<EnteredCall> ConnectTables::entered_calls() const {
   std::vector<EnteredCall> calls;
   std::set<std::uint64_t> threads;  // the walk begins again when the entry that it is at goes
   for_each_key<__u64, tw_entered_call>(programs_->map("entered"), [&](__u64 thread, const tw_entered_call& call) {
-    if (!threads.insert(thread).second) return;
+    if (!threads.insert(thread).second || is_canary(call.key)) return;
     const base::Instant began(base::Nanoseconds(static_cast<std::int64_t>(call.began_ns)));
     calls.push_back({thread, began, tuple_of(call.key)});
   });

@@ -30,10 +30,13 @@ class ConnectTables {
   /// Makes an empty entry, which keeps its place whatever comes. Errors: the table is full.
   [[nodiscard]] base::Result<void> reserve(const tw_connect_key& key) const;
 
+  /// Attempts of one key so far; 0 without an entry.
+  [[nodiscard]] std::uint64_t attempts(const tw_connect_key& key) const;
+
   /// Takes an entry out: what was in it. Absent: it was not there.
   [[nodiscard]] std::optional<tw_connect_totals> take(const tw_connect_key& key) const;
 
-  /// connect() calls that have not reached SYN_SENT.
+  /// connect() calls that have not reached SYN_SENT, the probe's own left out.
   [[nodiscard]] std::vector<EnteredCall> entered_calls() const;
 
   /// Forgets the call of a thread. False: it was not there any more.

@@ -22,6 +22,7 @@ static __always_inline void count_denied(const struct tw_connect_key* key) {
   fill_process(&attempt);
   add(&totals->attempts, 1);
   add(&totals->ended[TW_CAUSE_DENIED], 1);
+  if (is_canary(key)) return;
   emit(&attempt, TW_EVENT_FAILED, TW_CAUSE_DENIED, attempt.began_ns, 0);
 }
 
@@ -66,6 +67,7 @@ static __always_inline bool enter_v4(struct bpf_sock_addr* ctx) {
   key.netns = watched_netns;
   key.port = bpf_ntohs((__u16)ctx->user_port);
   map_v4(key.destination, routed_v4(ctx));
+  if (canary_cookie) set_canary_apart(&key, bpf_get_socket_cookie(ctx));
   return enter(&key);
 }
 
@@ -82,6 +84,7 @@ static __always_inline bool enter_v6(struct bpf_sock_addr* ctx) {
   key.netns = watched_netns;
   key.port = bpf_ntohs((__u16)ctx->user_port);
   __builtin_memcpy(key.destination, words, sizeof key.destination);
+  if (canary_cookie) set_canary_apart(&key, bpf_get_socket_cookie(ctx));
   return enter(&key);
 }
 

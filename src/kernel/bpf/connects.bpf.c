@@ -79,6 +79,7 @@ static __always_inline void on_attempt(const struct sock* sk) {
   fill_key(&attempt.key, sk);
   attempt.port_before = BPF_CORE_READ((const struct inet_sock*)sk, inet_sport);
   attempt.is_port_probe = has_one_port_range(sk);
+  set_canary_apart(&attempt.key, READ(sk, __sk_common.skc_cookie.counter));
   if (begin(socket, &attempt)) return;
   left = bpf_map_lookup_elem(&in_flight, &socket);
   if (left) infer_outcome(sk, left);

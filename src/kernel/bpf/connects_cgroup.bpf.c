@@ -144,6 +144,7 @@ static __always_inline void on_attempt(struct bpf_sock_ops* ctx, __u64 socket, _
   fill_key(&attempt.key, ctx);
   attempt.port_before = bpf_htons(ctx->local_port);
   attempt.is_port_probe = is_port_probe(ctx);
+  set_canary_apart(&attempt.key, socket);
   if (begin(socket, &attempt)) return;
   conclude_missed(socket);
   begin_anew(socket, &attempt);

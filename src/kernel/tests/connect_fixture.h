@@ -7,6 +7,8 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 #include "kernel/connect_probe.h"
@@ -41,6 +43,16 @@ bool eventually(const Condition& holds) {
     nanosleep(&step, nullptr);
   }
   return true;
+}
+
+/// What `work` returns in a process of its own.
+template <class Work>
+int in_a_child(const Work& work) {
+  const pid_t child = fork();
+  if (child == 0) _exit(work());
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 inline std::uint64_t& ended(telemetry::ConnectTotals& totals, telemetry::ConnectCause cause) {

@@ -40,7 +40,8 @@ enum tw_connect_cause {
 #define TW_LATENCY_LAST_POWER 37
 #define TW_LATENCY_BUCKETS (8 * (TW_LATENCY_LAST_POWER - TW_LATENCY_FIRST_POWER + 1) + 2)
 
-/* Where a connect goes. All zero: every tuple that found no room. Source zero: no source address was chosen. */
+/* Where a connect goes. All zero: every tuple that found no room. Zero but for a port: the reader's own connects, of
+ * any destination. Source zero: no source address was chosen. */
 struct tw_connect_key {
   __u8 source[16];
   __u8 destination[16];
@@ -52,6 +53,8 @@ TW_WIRE_OFFSET(tw_connect_key, destination, 16);
 TW_WIRE_OFFSET(tw_connect_key, netns, 32);
 TW_WIRE_OFFSET(tw_connect_key, port, 36);
 TW_WIRE_SIZE(tw_connect_key, 40);
+
+#define TW_CANARY_PORT 1 /* in the key of the reader's own connects */
 
 /* What became of the connects of a key, cumulative. Histograms count modulo 2^32. */
 struct tw_connect_totals {
