@@ -31,7 +31,7 @@ class ConnectNeighbours : public ShapesOfConnectProbe {
     skeleton_ = neighbours_bpf__open_and_load();
     ASSERT_NE(skeleton_, nullptr);
   }
-  ~ConnectNeighbours() override { neighbours_bpf__destroy(skeleton_); }
+  void TearDown() override { neighbours_bpf__destroy(skeleton_); }
 
   [[nodiscard]] BpfLink neighbour(bpf_program* program) const {
     return BpfLink(bpf_program__attach_cgroup(program, cgroup_->open().get()));
