@@ -75,11 +75,13 @@ double cost_of(const Cycle& cycle) {
   return (thread_cpu_ns() - began) / kCycles;
 }
 
-base::Result<kernel::ConnectProbe> attach() {
+base::Result<kernel::ConnectProbe> attach(kernel::ConnectHooks hooks = kernel::ConnectHooks::kAutomatic) {
   auto self = kernel::NetworkNamespace::open("self");
   if (!self) return tl::unexpected(self.error());
   kernel::SourceTable table;
-  return kernel::ConnectProbe::attach(*self, {}, table);
+  kernel::ConnectProbeOptions options;
+  options.hooks = hooks;
+  return kernel::ConnectProbe::attach(*self, options, table);
 }
 
 /// CPU nanoseconds of all threads of a process so far.
@@ -161,22 +163,31 @@ class Connects final : public Question {
     if (!network) return report.skip(name(), network.error());
     const auto cycle = Cycle::open(9000);
     if (!cycle) return report.skip(name(), cycle.error());
-    ask_cost("tracepoints and connect hook", 1'200, 1 / 1.13, *cycle, conditions, report);
+    ask_cost({"tracepoints and connect hook", kernel::ConnectHooks::kTracepoints, 1'200, 1 / 1.13}, *cycle, conditions,
+             report);
+    ask_cost({"cgroup root", kernel::ConnectHooks::kCgroup, 1'600, 1 / 1.17}, *cycle, conditions, report);
     ask_rate(conditions, report);
     ask_agent(*cycle, conditions, report);
   }
 
  private:
-  static void ask_cost(const std::string& what, double bar_ns, double bar_ratio, const Cycle& cycle,
-                       const Conditions& conditions, Report& report) {
+  struct Hooks {
+    std::string what;
+    kernel::ConnectHooks hooks;
+    double bar_ns;
+    double bar_ratio;
+  };
+
+  static void ask_cost(const Hooks& hooks, const Cycle& cycle, const Conditions& conditions, Report& report) {
+    const std::string& what = hooks.what;
     progress("connects: " + what);
-    if (auto probe = attach(); !probe) return report.skip("connects: " + what, probe.error());
+    if (auto probe = attach(hooks.hooks); !probe) return report.skip("connects: " + what, probe.error());
     std::vector<double> ours;
     std::vector<double> reference;
     std::vector<double> added;
     for (std::size_t pair = 0; pair <= conditions.pairs(); ++pair) {
       const double bare = cost_of(cycle);
-      const auto probe = attach();
+      const auto probe = attach(hooks.hooks);
       if (!probe) return report.skip("connects: " + what, probe.error());
       const double watched = cost_of(cycle);
       if (pair == 0) continue;  // warms up
@@ -186,14 +197,14 @@ class Connects final : public Question {
     }
     Row row = row_of("connects: CPU of a connection, both ends, " + what + "; beside none", "ns",
                      comparison_of(ours, reference));
-    row.bar = Bar{bar_ratio, Bar::On::kRatio};
+    row.bar = Bar{hooks.bar_ratio, Bar::On::kRatio};
     row.better = Better::kHigher;
     row.note = "socket, connect, accept, close by reset in one thread; attached anew for each pair";
     report.add(row);
     Row difference{.name = "connects: added by " + what,
                    .unit = "ns",
                    .ours = spread_of(added),
-                   .bar = Bar{bar_ns, Bar::On::kOurs},
+                   .bar = Bar{hooks.bar_ns, Bar::On::kOurs},
                    .samples = added.size(),
                    .note = "per connection, both ends on one host"};
     report.add(difference);

@@ -56,7 +56,12 @@ endfunction()
 function(tidewaiter_use_bpf target)
   get_property(skeletons GLOBAL PROPERTY TIDEWAITER_BPF_SKELETONS)
   target_sources(${target} PRIVATE ${skeletons})
-  add_custom_target(bpf_skeletons DEPENDS ${skeletons})  # for whoever reads the sources without building them
+  if(NOT TARGET bpf_skeletons)
+    add_custom_target(bpf_skeletons)  # for whoever reads the sources without building them
+  endif()
+  add_custom_target(${target}_skeletons DEPENDS ${skeletons})
+  add_dependencies(bpf_skeletons ${target}_skeletons)
+  add_dependencies(${target} ${target}_skeletons)
   target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_BINARY_DIR})
   target_compile_definitions(${target} PRIVATE TIDEWAITER_BPF)
   target_link_libraries(${target} PUBLIC PkgConfig::LIBBPF)

@@ -323,8 +323,7 @@ class Running {
   void record(const std::shared_ptr<Snapshot>& window) {
     window->observer.interval = pace_.interval();
     window->observer.lost_events = recorder_.lost();
-    if (window->look->connects)
-      window->observer.lost_events.insert(window->look->connects->lost.begin(), window->look->connects->lost.end());
+    window->observer.lost_events.insert(window->look->lost.begin(), window->look->lost.end());
     if (const auto& ledger = window->look->sample.ledger) {
       window->observer.lost_events["socket_changes"] = ledger->lost;
       window->observer.lost_events["census_drift"] = ledger->missing + ledger->phantoms;

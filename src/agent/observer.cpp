@@ -35,7 +35,8 @@ base::Result<std::shared_ptr<Snapshot>> Observer::window(base::Moment now) {
   tracker_.note_sessions(*sample);
   auto fresh = std::make_shared<Look>();
   fresh->sample = std::move(*sample);
-  if (probe_) fresh->connects = tracker_.connects();
+  if (probe_) fresh->lost = tracker_.connects().lost;
+  if (probe_ && !probe_->canary().is_blind()) fresh->connects = tracker_.connects();
   keep_watched(fresh->sample);
   read_host(*fresh, now.steady);
   if (is_comparable_) {
@@ -81,6 +82,7 @@ base::Result<telemetry::Sample> Observer::look(base::Moment now) {
 /// A reading that fails leaves the last one; it is told like a look that fails, but costs no window.
 void Observer::read_connects(base::Instant now) {
   if (!probe_) return;
+  probe_->test_hooks(census_.network_namespace(), now);
   probe_->drain([this](const telemetry::ConnectEvent& event) { tracker_.on_event(event); });
   if (const auto reading = probe_->read(now)) {
     tracker_.observe(*reading);
@@ -96,12 +98,7 @@ void Observer::read_host(Look& fresh, base::Instant now) {
     programs_->close(now);
     host.programs = programs_->programs();
   }
-  fresh.sources = setup_->sources;
-  for (output::Source& source : fresh.sources) {  // heard means that somebody speaks
-    if (source.name != "application_events" || !source.is_active || host.programs->rings > 0) continue;
-    source.is_active = false;
-    source.needs = "a program that records its events (tidewaiter/events.h)";
-  }
+  fresh.sources = sources_now(host);
   if (bypass_) host.bypass = bypass_->look(now);
   if (socket_ends_) {
     if (const auto drained = socket_ends_->drain(fresh.sample.plan); !drained) last_error_ = drained.error().message();
@@ -112,16 +109,30 @@ void Observer::read_host(Look& fresh, base::Instant now) {
   telemetry::ListenerDropCounts counts{host.handshakes,
                                        telemetry::listener_drops_between(last_look_->sample, fresh.sample),
                                        std::nullopt, last_look_->host.drops.ahead};
-  if (probe_ && probe_->sees_dropped_acks()) {
+  if (probe_ && probe_->sees_dropped_acks() && fresh.connects && last_look_->connects) {
     const auto dropped = [](const Look& look) {
       std::uint64_t sum = 0;
-      if (!look.connects) return sum;
       for (const telemetry::ListenerHandshakes& listener : look.connects->listeners) sum += listener.dropped_final_acks;
       return sum;
     };
     counts.final_acks = dropped(fresh) - std::min(dropped(fresh), dropped(*last_look_));
   }
   host.drops = telemetry::split_listener_drops(counts);
+}
+
+/// What is attached, and what of it works.
+std::vector<output::Source> Observer::sources_now(const telemetry::HostSignals& host) const {
+  std::vector<output::Source> sources = setup_->sources;
+  for (output::Source& source : sources) {
+    if (!source.is_active) continue;
+    if (source.name == "application_events" && host.programs->rings == 0) {  // heard means that somebody speaks
+      source.needs = "a program that records its events (tidewaiter/events.h)";
+    } else if (probe_ && (source.name == "bpf_state" || source.name == "bpf_cgroup_state")) {
+      source.needs = probe_->canary().needs();
+    }
+    source.is_active = source.needs.empty();
+  }
+  return sources;
 }
 
 std::vector<int> Observer::descriptors() const {

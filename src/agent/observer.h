@@ -61,6 +61,7 @@ class Observer {
   [[nodiscard]] base::Result<telemetry::Sample> look(base::Moment now);
   void read_connects(base::Instant now);
   void read_host(Look& fresh, base::Instant now);
+  [[nodiscard]] std::vector<output::Source> sources_now(const telemetry::HostSignals& host) const;
   [[nodiscard]] std::shared_ptr<Snapshot> on_connects(base::Moment now);
   void keep_watched(telemetry::Sample& sample) const;
   [[nodiscard]] control::Round decide(const Look& look, base::Instant now);

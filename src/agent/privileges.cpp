@@ -9,12 +9,11 @@ namespace {
 
 using kernel::LinuxCapability;
 
-constexpr std::string_view kEveryConnect = "together: every connect of every process, by cause, as it happens (tier 1)";
-constexpr std::string_view kHints = "ports, forecasts and hints of failed connects (tier 0)";
-
 constexpr std::array<Privilege, 5> kPrivileges{{
-    {LinuxCapability::kBpf, kEveryConnect, kHints},
-    {LinuxCapability::kPerfmon, kEveryConnect, kHints},
+    {LinuxCapability::kBpf, "with CAP_PERFMON or CAP_NET_ADMIN: every connect of every process, as it happens (tier 1)",
+     "ports, forecasts and hints of failed connects (tier 0)"},
+    {LinuxCapability::kPerfmon, "the cause of every failed connect, and retransmits of either side",
+     "fewer causes of failed connects, seen at the cgroup root with CAP_NET_ADMIN, or hints alone"},
     {LinuxCapability::kNetAdmin, "connects that fail before their SYN, and receive buffers beyond net.core.rmem_max",
      "connects that fail before their SYN are not counted, and bursts of socket ends are lost earlier (and counted)"},
     {LinuxCapability::kSysPtrace, "which processes of other users bypass the kernel",
@@ -42,19 +41,11 @@ base::Result<kernel::Capabilities> drop_privileges(const kernel::NetworkNamespac
 std::string describe(const kernel::Capabilities& capabilities, const Situation& situation) {
   std::string text = fmt::format("capabilities: {}", capabilities.effective.to_string());
   const kernel::CapabilitySet useful = capabilities_to_keep(situation);
-  std::string_view reason;
   for (const Privilege& privilege : kPrivileges) {
     if (!useful.has(privilege.capability) || capabilities.effective.has(privilege.capability)) continue;
-    const std::string missing = kernel::name(privilege.capability);
-    if (privilege.without == reason) {
-      text += ", " + missing;
-      continue;
-    }
-    if (!reason.empty()) text += fmt::format(": {}", reason);
-    reason = privilege.without;
-    text += "; without " + missing;
+    text += fmt::format("; without {}: {}", kernel::name(privilege.capability), privilege.without);
   }
-  return reason.empty() ? text : fmt::format("{}: {}", text, reason);
+  return text;
 }
 
 }  // namespace tidewaiter::agent

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,6 +25,7 @@ struct Look {
   telemetry::Sample sample;
   output::CensusView census;
   std::optional<telemetry::Connects> connects;  ///< absent: no source sees them
+  std::map<std::string, std::uint64_t> lost;    ///< events, by source, since the sources began
   telemetry::HostSignals host;
   std::vector<output::Source> sources;  ///< as they were in this window
 

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -57,6 +58,12 @@ BpfMessages::BpfMessages() : outer_(current_) {
 
 BpfMessages::~BpfMessages() { current_ = outer_; }
 
+std::uint64_t monotonic_ns() {
+  timespec clock{};
+  clock_gettime(CLOCK_MONOTONIC, &clock);
+  return static_cast<std::uint64_t>(clock.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(clock.tv_nsec);
+}
+
 std::string missing_capabilities(const std::vector<std::string>& needed) {
   const std::uint64_t have = effective_capabilities();
   if (has(have, CAP_SYS_ADMIN)) return "";
@@ -71,8 +78,8 @@ std::string missing_capabilities(const std::vector<std::string>& needed) {
 
 std::string what_is_missing(int error_number, const std::string& messages) {
   const bool has_verdict = messages.find("BEGIN PROG LOAD LOG") != std::string::npos;
-  if (messages.find("/sys/kernel/btf") != std::string::npos || messages.find("kernel BTF") != std::string::npos) {
-    return "a kernel with BTF (CONFIG_DEBUG_INFO_BTF)";
+  for (const char* types : {"/sys/kernel/btf", "valid kernel BTF", "vmlinux BTF", "target BTF"}) {
+    if (messages.find(types) != std::string::npos) return "a kernel with BTF (CONFIG_DEBUG_INFO_BTF)";
   }
   switch (error_number) {
     case EPERM:
@@ -93,19 +100,36 @@ std::string what_is_missing(int error_number, const std::string& messages) {
   }
 }
 
-base::Result<base::FileDescriptor> open_cgroup_root() {
+std::string what_a_cgroup_lacks(int error_number) {
+  switch (error_number) {
+    case EPERM:
+      return "a cgroup root that no other program holds for itself";
+    case EBADF:
+      return "a cgroup v2 hierarchy: what is there is none";
+    case ENODEV:
+    case ENOENT:
+      return "a cgroup that is not being removed";
+    default:
+      return what_is_missing(error_number, "");
+  }
+}
+
+base::Result<base::FileDescriptor> open_cgroup_root(const std::string& place) {
+  const auto open_directory = [](const std::string& path) -> base::Result<base::FileDescriptor> {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return base::fail_errno(errno, fmt::format("open {}", path));
+    return base::FileDescriptor(descriptor);
+  };
+  if (!place.empty()) return open_directory(place);
   std::ifstream mounts("/proc/self/mountinfo");
   std::string line;
   while (std::getline(mounts, line)) {
     const auto separator = line.find(" - ");
     if (separator == std::string::npos || line.compare(separator + 3, 8, "cgroup2 ") != 0) continue;
     std::istringstream fields(line);
-    std::string id, parent, device, root, place;
-    fields >> id >> parent >> device >> root >> place;
-    if (root != "/") continue;  // a subtree: programs there would not see every process
-    const int descriptor = ::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return base::fail_errno(errno, fmt::format("open {}", place));
-    return base::FileDescriptor(descriptor);
+    std::string id, parent, device, root, path;
+    fields >> id >> parent >> device >> root >> path;
+    if (root == "/") return open_directory(path);  // else a subtree: programs there would not see every process
   }
   return base::fail(base::ErrorCode::kUnavailable, "the root of the cgroup v2 hierarchy is not mounted here",
                     "mount -t cgroup2 none /sys/fs/cgroup/unified");

@@ -42,6 +42,9 @@ class BpfMessages {
   friend struct BpfMessageSink;
 };
 
+/// The programs' clock, CLOCK_MONOTONIC.
+[[nodiscard]] std::uint64_t monotonic_ns();
+
 /// What is missing when a load or an attach failed with `error_number`: "CAP_PERFMON", "blocked by kernel policy",
 /// "Linux 5.5 or later", … `messages`: what libbpf said meanwhile.
 [[nodiscard]] std::string what_is_missing(int error_number, const std::string& messages);
@@ -50,7 +53,11 @@ class BpfMessages {
 /// missing, as a list for people: "CAP_BPF, CAP_PERFMON"; empty: none is.
 [[nodiscard]] std::string missing_capabilities(const std::vector<std::string>& needed);
 
-/// The root of the cgroup v2 hierarchy, also where it stands beside v1. Errors: kUnavailable without one.
-[[nodiscard]] base::Result<base::FileDescriptor> open_cgroup_root();
+/// The root of the cgroup v2 hierarchy, also where it stands beside v1; `place`: the directory that is taken for it
+/// instead. Errors: kUnavailable without one.
+[[nodiscard]] base::Result<base::FileDescriptor> open_cgroup_root(const std::string& place = "");
+
+/// What is missing when a program could not be attached to a cgroup.
+[[nodiscard]] std::string what_a_cgroup_lacks(int error_number);
 
 }  // namespace tidewaiter::kernel

@@ -32,6 +32,8 @@ bool is_other(const tw_connect_key& key) {
   return std::memcmp(&key, &none, sizeof key) == 0;
 }
 
+bool is_canary(const tw_connect_key& key) { return std::memcmp(&key, &kCanaryKey, sizeof key) == 0; }
+
 telemetry::ConnectTotals totals_of(const tw_connect_totals& totals) {
   telemetry::ConnectTotals result;
   result.attempts = totals.attempts;

@@ -20,6 +20,13 @@ static_assert(TW_LATENCY_BUCKETS == telemetry::LatencyCounts::kBuckets);
 /// The key of tuples that found no room.
 [[nodiscard]] bool is_other(const tw_connect_key& key);
 
+/// The key of the probe's own connects. Its port is never 0.
+inline constexpr tw_connect_key kCanaryKey{{}, {}, 0, TW_CANARY_PORT, 0};
+[[nodiscard]] bool is_canary(const tw_connect_key& key);
+
+/// A key that stands for no destination.
+[[nodiscard]] inline bool is_reserved(const tw_connect_key& key) { return is_other(key) || is_canary(key); }
+
 /// All but what only the connect hook knows: failures before SYN_SENT.
 [[nodiscard]] telemetry::ConnectTotals totals_of(const tw_connect_totals& totals);
 

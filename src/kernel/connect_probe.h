@@ -4,32 +4,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "base/instant.h"
 #include "base/result.h"
-#include "base/settings.h"
+#include "kernel/connect_canary.h"
+#include "kernel/connect_options.h"
 #include "kernel/network_namespace.h"
 #include "kernel/source_table.h"
 #include "telemetry/connects.h"
 
 namespace tidewaiter::kernel {
-
-/// Which hooks look at connects.
-enum class ConnectHooks : std::uint8_t {
-  kAutomatic,  ///< the best that this kernel and these capabilities allow
-  kOff,
-};
-
-struct ConnectProbeOptions {
-  ConnectHooks hooks = ConnectHooks::kAutomatic;
-  base::Nanoseconds slow = base::Milliseconds(50);      ///< a connect that took longer is an event
-  std::uint64_t max_tuples = 1024;                      ///< counted one by one; 3 KB each, in the kernel
-  base::Nanoseconds retire_after = base::Seconds(600);  ///< idle tuples make room when the table is three quarters full
-};
-
-/// The settings of the probe, bound to `options`.
-[[nodiscard]] std::vector<base::Setting> settings_of(ConnectProbeOptions& options);
 
 /// Every TCP connect of one network namespace, seen by BPF programs as it happens: unmodified programs, io_uring, fast
 /// open and MPTCP included. Counts are exact; what was lost is counted. The programs go with this object, or its
@@ -57,22 +41,25 @@ class ConnectProbe {
   /// Hands over the events that wait. Returns their number.
   std::uint64_t drain(const Visitor& visit);
 
-  /// The totals of every tuple, since attach(). Failures before SYN_SENT are told when their thread connects
-  /// again, or a second later. Errors: what bpf()
-  /// said.
+  /// The totals of every tuple, since attach(). Failures before SYN_SENT are told when their thread connects again, or
+  /// a second later. While there are any it looks at the exits of connect() too, two seconds at a time, which tells why
+  /// (ErrnoWindow); drain(), which the descriptor calls for, or read() ends that. Errors: what bpf() said.
   [[nodiscard]] base::Result<telemetry::ConnectReading> read(base::Instant now);
 
   /// True when final ACKs that found an accept queue full are counted.
   [[nodiscard]] bool sees_dropped_acks() const;
 
-  /// Opens or closes the look at the exits of connect(), which tells why connects fail before SYN_SENT. Costs some
-  /// 10 ns on every connect(); read() closes it by itself after two seconds. Errors: not available here.
-  [[nodiscard]] base::Result<void> open_errno_window(base::Instant now);
+  /// Makes a connect of its own when one is due (`canary_every`), inside the namespace that is watched: where the
+  /// programs do not see it, they see nobody's. It is in no count and no event. Never waits.
+  void test_hooks(const NetworkNamespace& network_namespace, base::Instant now);
+
+  /// What came of that.
+  [[nodiscard]] const ConnectCanary& canary() const;
 
  private:
-  class Programs;
-  explicit ConnectProbe(std::unique_ptr<Programs> programs);
-  std::unique_ptr<Programs> programs_;
+  class Reader;
+  explicit ConnectProbe(std::unique_ptr<Reader> reader);
+  std::unique_ptr<Reader> reader_;
 };
 
 }  // namespace tidewaiter::kernel

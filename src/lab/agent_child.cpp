@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <fstream>
 
 #include "lab/clock.h"
 #include "telemetry/address.h"
@@ -197,9 +199,14 @@ base::Result<SeenWindow> parse_window(const OutputLine& line, const Context& con
 
 base::Result<std::unique_ptr<AgentChild>> AgentChild::start(Context& context, const Network& network,
                                                             const AgentOptions& options) {
-  const std::vector<std::string> command{
+  std::vector<std::string> command{
       context.options().program,        "run",        "--json-lines",  "--listen", options.listen, "--state-dir",
       options.state_directory.string(), "--interval", options.interval};
+  if (!options.configuration.empty()) {
+    const std::filesystem::path file = options.state_directory / "lab.toml";
+    if (!(std::ofstream(file) << options.configuration << std::flush)) return base::fail_errno(errno, file.string());
+    command.insert(command.end(), {"--config", file.string()});
+  }
   auto child = ChildProgram::start({command, {}}, network);
   if (!child) return base::wrap(child.error(), "start the agent");
   auto agent = std::unique_ptr<AgentChild>(new AgentChild(context, std::move(*child)));

@@ -94,6 +94,7 @@ struct AgentOptions {
   std::filesystem::path state_directory;
   std::string interval = "1s";
   std::string listen = "127.0.0.1:9650";  ///< in a namespace of the lab's own, where nobody else is
+  std::string configuration = {};         ///< text of its file; empty: none
 };
 
 /// `tidewaiter run --json-lines` as a child in a network of the lab.

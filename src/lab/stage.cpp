@@ -21,6 +21,7 @@ base::Result<Stage> Stage::set(Context& context, const StageOptions& options) {
   stage.server_ = std::move(*server);
   stage.agent_options_.state_directory = stage.directory_.path();
   stage.agent_options_.interval = options.interval;
+  stage.agent_options_.configuration = options.configuration;
   if (auto started = stage.restart_agent(context); !started) return tl::unexpected(started.error());
   return stage;
 }

@@ -15,9 +15,10 @@
 namespace tidewaiter::lab {
 
 struct StageOptions {
-  std::uint32_t ports = 2'000;  ///< of the client's range
-  std::uint16_t lo = 40'000;    ///< where it begins
-  std::string interval = "1s";  ///< of the agent
+  std::uint32_t ports = 2'000;     ///< of the client's range
+  std::uint16_t lo = 40'000;       ///< where it begins
+  std::string interval = "1s";     ///< of the agent
+  std::string configuration = {};  ///< of the agent, as text; empty: none
 };
 
 /// What most scenarios begin with: a topology, a server at its end, and an agent that has given its first window in the

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The observer over real sockets: an exhaustion of a small range, and a namespace that goes while it is watched.
+#include <algorithm>
 #include <csignal>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -160,6 +161,65 @@ TEST_F(Exhaustion, clock_that_steps_back_changes_no_state_and_stops_nothing) {
   EXPECT_FALSE((*after)->is_missed);
   EXPECT_EQ(state_of(**after), state_of(*before));
   EXPECT_EQ(output::status_document((*after)->view(), back.steady)["at"], "2026-11-21T03:13:12.000Z");
+}
+
+/// The sources of a probe that looks at `seen`, while the observer looks at the namespace that the test is in.
+base::Result<Observer::Sources> sources_with_probe(const kernel::NetworkNamespace& seen, kernel::SourceTable& table) {
+  auto self = kernel::NetworkNamespace::open("self");
+  if (!self) return tl::unexpected(self.error());
+  auto probe = kernel::ConnectProbe::attach(seen, Configuration{}.connects, table);
+  if (!probe) return tl::unexpected(probe.error());
+  Observer::Sources sources{std::move(*self)};
+  sources.connects = std::move(*probe);
+  return sources;
+}
+
+std::shared_ptr<const Setup> setup_with(const kernel::SourceTable& table) {
+  auto setup = std::make_shared<Setup>(*setup_of("self"));
+  for (const auto& [name, tier, is_active, needs] : table) setup->sources.push_back({name, tier, is_active, needs});
+  return setup;
+}
+
+TEST(ObserverOfConnects, that_its_hooks_do_not_see_says_so_and_makes_no_number_up) {
+  const base::FileDescriptor home(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  const auto network = net::PrivateNetwork::create();
+  if (!network) GTEST_SKIP() << network.error().message();
+  const auto elsewhere = kernel::NetworkNamespace::open("/proc/self/fd/" + std::to_string(home.get()));
+  ASSERT_TRUE(elsewhere);
+  kernel::SourceTable table;
+  auto sources = sources_with_probe(*elsewhere, table);
+  if (!sources) GTEST_SKIP() << sources.error().message();
+  Observer observer(std::move(*sources), Configuration{}, setup_with(table), moment(0).steady);
+  const auto window = window_of(observer, 0);
+  ASSERT_TRUE(window);
+  EXPECT_FALSE(window->look->connects);
+  EXPECT_EQ(window->look->lost.at("bpf_canaries"), 1U);
+  const auto row = std::find_if(window->look->sources.begin(), window->look->sources.end(),
+                                [](const output::Source& source) { return source.name == "bpf_state"; });
+  ASSERT_NE(row, window->look->sources.end());
+  EXPECT_FALSE(row->is_active);
+  EXPECT_EQ(row->needs, "hooks that see connects: 1 of 1 made to test them were not seen");
+  EXPECT_EQ(window_of(observer, 59)->look->lost.at("bpf_canaries"), 1U) << "once a minute";
+  EXPECT_EQ(window_of(observer, 60)->look->lost.at("bpf_canaries"), 2U);
+}
+
+TEST(ObserverOfConnects, shows_none_of_its_own) {
+  const auto network = net::PrivateNetwork::create();
+  if (!network) GTEST_SKIP() << network.error().message();
+  const auto self = kernel::NetworkNamespace::open("self");
+  ASSERT_TRUE(self);
+  kernel::SourceTable table;
+  auto sources = sources_with_probe(*self, table);
+  if (!sources) GTEST_SKIP() << sources.error().message();
+  Observer observer(std::move(*sources), Configuration{}, setup_with(table), moment(0).steady);
+  for (const std::int64_t second : {0, 60, 120}) {
+    const auto window = window_of(observer, second);
+    ASSERT_TRUE(window && window->look->connects);
+    EXPECT_EQ(window->look->connects->totals, telemetry::ConnectTotals{});
+    EXPECT_TRUE(window->look->connects->tuples.empty());
+    EXPECT_TRUE(window->look->census.tuples.empty());
+    EXPECT_EQ(window->look->lost.at("bpf_canaries"), 0U);
+  }
 }
 
 /// A namespace with a name of its own: a file that this namespace is bound to, as `ip netns` does.

@@ -36,7 +36,8 @@ inline std::shared_ptr<const Look> look_at(const std::vector<std::pair<std::uint
     telemetry::TupleSample tuple;
     tuple.tuple = tuple_to(port);
     for (std::uint32_t i = 0; i < live; ++i) {
-      tuple.ports.edit().push_back({i + 1, 0, static_cast<std::uint16_t>(40'000 + i), telemetry::PortHolder::kLive, false});
+      tuple.ports.edit().push_back(
+          {i + 1, 0, static_cast<std::uint16_t>(40'000 + i), telemetry::PortHolder::kLive, false});
     }
     tuple.counts.live = live;
     tuple.counts.live_preferred = (live + 1) / 2;

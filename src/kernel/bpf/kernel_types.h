@@ -38,6 +38,10 @@ typedef struct {
   struct net* net;
 } possible_net_t;
 
+typedef struct {
+  __s64 counter;
+} atomic64_t;
+
 struct sock_common {
   __be32 skc_daddr;
   __be32 skc_rcv_saddr;
@@ -48,6 +52,7 @@ struct sock_common {
   possible_net_t skc_net;
   struct in6_addr skc_v6_daddr;
   struct in6_addr skc_v6_rcv_saddr;
+  atomic64_t skc_cookie; /* 0: nobody has asked for it */
 };
 
 struct socket;
@@ -167,6 +172,10 @@ enum {
   kProtocolTcp = 6,
   kFamilyV4 = 2,
   kFamilyV6 = 10,
+  kSolIp = 0,
+  kLocalPortRange = 51, /* IP_LOCAL_PORT_RANGE */
+  kSolTcp = 6,
+  kSockOpsCalls = 1008, /* TCP_BPF_SOCK_OPS_CB_FLAGS */
   kStreamSocket = 1,
 };
 enum {

@@ -40,7 +40,8 @@ enum tw_connect_cause {
 #define TW_LATENCY_LAST_POWER 37
 #define TW_LATENCY_BUCKETS (8 * (TW_LATENCY_LAST_POWER - TW_LATENCY_FIRST_POWER + 1) + 2)
 
-/* Where a connect goes. All zero: every tuple that found no room. Source zero: no source address was chosen. */
+/* Where a connect goes. All zero: every tuple that found no room. Zero but for a port: the reader's own connects, of
+ * any destination. Source zero: no source address was chosen. */
 struct tw_connect_key {
   __u8 source[16];
   __u8 destination[16];
@@ -52,6 +53,8 @@ TW_WIRE_OFFSET(tw_connect_key, destination, 16);
 TW_WIRE_OFFSET(tw_connect_key, netns, 32);
 TW_WIRE_OFFSET(tw_connect_key, port, 36);
 TW_WIRE_SIZE(tw_connect_key, 40);
+
+#define TW_CANARY_PORT 1 /* in the key of the reader's own connects */
 
 /* What became of the connects of a key, cumulative. Histograms count modulo 2^32. */
 struct tw_connect_totals {
@@ -66,7 +69,8 @@ struct tw_connect_totals {
   __u64 inferred;                    /* outcomes that were told from what was left of the socket */
   __u64 failed_early;                /* ended before SYN_SENT, not denied; key without source. No attempts yet */
   __u64 unreachable_early;           /* of those: with ENETUNREACH, EHOSTUNREACH */
-  __u64 prohibited_early;            /* likewise with EACCES, EPERM, EINVAL: the route forbids it */
+  __u64 prohibited_early;            /* likewise with EACCES, EINVAL: the route forbids it */
+  __u64 denied_early;                /* likewise with EPERM: a program or a filter does */
   __u64 connect_ns;                  /* sum over the established */
   __u64 search_ns;                   /* sum of port-search times, failed searches included */
   __u32 connect[TW_LATENCY_BUCKETS]; /* start to established */
@@ -75,8 +79,19 @@ struct tw_connect_totals {
 };
 TW_WIRE_OFFSET(tw_connect_totals, ended, 24);
 TW_WIRE_OFFSET(tw_connect_totals, port_probes, 104);
-TW_WIRE_OFFSET(tw_connect_totals, connect, 184);
-TW_WIRE_SIZE(tw_connect_totals, 184 + 3 * 4 * TW_LATENCY_BUCKETS);
+TW_WIRE_OFFSET(tw_connect_totals, connect, 192);
+TW_WIRE_SIZE(tw_connect_totals, 192 + 3 * 4 * TW_LATENCY_BUCKETS);
+
+/* The three histograms, where each bucket is an entry of a map by itself: a count of 64 bits. */
+enum tw_duration { TW_DURATION_CONNECT = 0, TW_DURATION_GAVE_UP = 1, TW_DURATION_SEARCH = 2 };
+
+struct tw_duration_key {
+  struct tw_connect_key connect;
+  __u32 what; /* enum tw_duration */
+  __u32 bucket;
+};
+TW_WIRE_OFFSET(tw_duration_key, what, 40);
+TW_WIRE_SIZE(tw_duration_key, 48);
 
 enum tw_connect_event_kind { TW_EVENT_FAILED = 1, TW_EVENT_SLOW = 2, TW_EVENT_RETRY = 3 };
 
@@ -118,8 +133,9 @@ enum tw_lost {
   TW_LOST_TUPLES = 2,       /* connects counted under "other" because the table of tuples was full */
   TW_LOST_RETRY_MEMORY = 3, /* failures whose retries cannot be recognised */
   TW_LOST_LISTENERS = 4,
-  TW_LOST_ENTERED = 5, /* calls that found no room: not known should they fail before SYN_SENT */
-  TW_LOST_COUNTERS = 6 /* number of the above */
+  TW_LOST_ENTERED = 5,   /* calls that found no room: not known should they fail before SYN_SENT */
+  TW_LOST_DURATIONS = 6, /* durations that are in no histogram: their table was full */
+  TW_LOST_COUNTERS = 7   /* number of the above */
 };
 
 /* A connect() between the connect hook and SYN_SENT, by thread. It stays when it failed, until the thread's next one.

@@ -181,7 +181,7 @@ TEST(PortSimulation, loses_no_port_and_no_connect) {
       const telemetry::Sample sample = simulation.sample();
       const std::size_t in_use = sample.tuples.empty() ? 0 : sample.tuples[0].ports.size();
       RC_ASSERT(in_use + simulation.free() == size);
-      const auto& ports = sample.tuples.empty() ? std::vector<telemetry::PortUse>() : sample.tuples[0].ports;
+      const auto ports = sample.tuples.empty() ? telemetry::PortList() : sample.tuples[0].ports;
       for (const auto& use : ports) RC_ASSERT((use.port >= options.lo && use.port <= options.hi));
     }
     simulation.advance(options.lifetime + Seconds(60) + kGranule, 0);
