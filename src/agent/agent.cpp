@@ -68,7 +68,11 @@ base::Result<Observer::Sources> attach_sources(kernel::NetworkNamespace network_
     table.push_back({"socket_ends", 0, listener.has_value(), listener ? "" : listener.error().message()});
     if (listener) sources.socket_ends = std::move(*listener);
   }
-  if (configuration.connects.hooks != kernel::ConnectHooks::kOff) {
+  if (configuration.connects.hooks == kernel::ConnectHooks::kOff) {
+    table.push_back({"bpf_socket_changes", 1, false, "connects.hooks other than \"off\" in the configuration"});
+  } else if (configuration.look.events == kernel::EventUse::kOff) {
+    table.push_back({"bpf_socket_changes", 1, false, "look.events = \"automatic\" in the configuration"});
+  } else {
     auto changes = kernel::SocketChanges::load();
     table.push_back({"bpf_socket_changes", 1, changes.has_value(), changes ? "" : changes.error().message()});
     if (changes) sources.socket_changes = std::move(*changes);

@@ -38,6 +38,7 @@ base::Result<void> EventCensus::begin(const NetworkNamespace& network_namespace,
     return started;
   }
   ledger_.reset(situation.plan, situation.listening, situation.now);
+  known_.reset();
   is_new_ = true;
   return {};
 }
@@ -69,6 +70,7 @@ void EventCensus::fill(telemetry::Sample& sample, std::uint32_t listening_socket
 }
 
 void EventCensus::stop() {
+  if (is_new_ && !is_running()) return;
   changes_.stop();
   known_.reset();
   is_new_ = true;

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <skeletons/socket_changes.skel.h>
+#include <string>
 #include <sys/epoll.h>
 #include <utility>
 #include <vector>
@@ -145,6 +146,9 @@ SocketChanges& SocketChanges::operator=(SocketChanges&&) noexcept = default;
 SocketChanges::~SocketChanges() = default;
 
 base::Result<SocketChanges> SocketChanges::load() {
+  if (const std::string missing = missing_capabilities({"CAP_BPF", "CAP_PERFMON"}); !missing.empty()) {
+    return base::fail(base::ErrorCode::kNotPermitted, missing);
+  }
   auto programs = std::make_unique<Programs>();
   if (auto loaded = programs->load(); !loaded) return tl::unexpected(loaded.error());
   return SocketChanges(std::move(programs));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <map>
+#include <random>
 #include <rapidcheck.h>
 #include <set>
 
@@ -291,6 +292,39 @@ TEST(SocketLedger, shows_what_a_census_shows_after_any_churn) {
     RC_ASSERT(seen.in_range_time_wait == expected.in_range_time_wait);
     RC_ASSERT(world.ledger.sockets() == truth.sockets.size());
   }));
+}
+
+TEST(SocketLedger, keeps_thousands_of_ports_that_come_and_go) {
+  World world;
+  PortSettings settings;
+  settings.lo = 20'000;
+  settings.hi = 60'000;
+  world.ledger.reset(PortPlan(settings, {}), {}, kStart);
+  Truth truth;
+  std::mt19937_64 random(7);
+  std::uint64_t next = 1;
+  for (int step = 0; step < 200'000; ++step) {
+    const Tuple tuple{kLocal, Address::v4(0x0a000010U + static_cast<std::uint32_t>(random() % 7)), 9000};
+    const auto port = static_cast<std::uint16_t>(20'000 + random() % 1'500);
+    const auto found = truth.sockets.find({tuple, port});
+    const bool is_live = found != truth.sockets.end() && !found->second.is_waiting;
+    if (!is_live) {
+      truth.sockets[{tuple, port}] = {++next, false};
+      world.tell(Kind::kOpened, port, next, tuple);
+    } else if (random() % 3 == 0) {
+      found->second.is_waiting = true;
+      world.tell(Kind::kTimeWait, port, found->second.cookie, tuple);
+    } else {
+      world.tell(Kind::kReleased, port, found->second.cookie, tuple);
+      truth.sockets.erase(found);
+    }
+    ASSERT_EQ(world.ledger.sockets(), truth.sockets.size()) << step;
+  }
+  Held expected;
+  for (const auto& [key, entry] : truth.sockets) expected.emplace(key.first, key.second, entry.is_waiting);
+  EXPECT_EQ(held_of(world.look()), expected);
+  const auto drift = world.dump(truth.rows());
+  EXPECT_EQ(drift.missing + drift.phantoms, 0U);
 }
 
 }  // namespace
