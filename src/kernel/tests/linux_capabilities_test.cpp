@@ -14,6 +14,7 @@
 
 #include "kernel/census.h"
 #include "kernel/destroy_listener.h"
+#include "kernel/testing/other_users.h"
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -117,6 +118,7 @@ TEST(DroppingCapabilities, holds_for_programs_that_root_starts_afterwards) {
 }
 
 TEST(DroppingCapabilities, does_an_ordinary_user_no_harm) {
+  if (!testing::can_others_enter_root()) GTEST_SKIP() << "other users cannot enter / here";
   EXPECT_EQ(in_a_child([] {
               if (geteuid() == 0 && !become_nobody()) return 1;
               const auto left = drop_capabilities(kKept);
@@ -133,6 +135,7 @@ TEST(DroppingCapabilities, does_an_ordinary_user_no_harm) {
 }
 
 TEST(DroppingCapabilities, keeps_those_that_a_service_manager_gave_to_an_ordinary_user) {
+  if (!testing::can_others_enter_root()) GTEST_SKIP() << "other users cannot enter / here";
   if (geteuid() != 0 || !capabilities_of_thread()->permitted.contains(kKept))
     GTEST_SKIP() << "needs root, to give them";
   // As AmbientCapabilities= does it: kept over the change of user, then inheritable and ambient.
