@@ -14,7 +14,6 @@
 #include "agent/configuration.h"
 #include "base/instant.h"
 #include "kernel/bypass_signs.h"
-#include "kernel/capabilities.h"
 #include "kernel/host.h"
 #include "kernel/linux_capabilities.h"
 #include "kernel/proc_text.h"
